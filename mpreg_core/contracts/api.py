@@ -1,0 +1,345 @@
+"""What a service plugin and an embedding program may ask of a node: the narrow, typed door to a running node.
+
+The HTTP API, the CLI's demo and `mpreg_core.Node` all go through it. Reads are snapshots taken at the call; commands
+wait for their outcome in bounded time and raise an `MpregError`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from mpreg_core.contracts.events import Occurrence
+from mpreg_core.contracts.members import Coordinates, Member
+from mpreg_core.contracts.router import Policy
+from mpreg_core.ids import Family, NodeId, PoolId, PoolTier, Region, Tier
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Body: TypeAlias = "Json | bytes"
+Scope = Literal["pool", "region", "federation"]
+Consistency = Literal["eventual", "linearizable"]
+StatePolicy = Literal["last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "consensus"]
+Health = Literal["healthy", "degraded", "unhealthy", "draining"]
+
+
+class NodeStatus(Struct, frozen=True):
+    """The node itself. `state` is starting, joining, ready, draining or stopped."""
+
+    id: NodeId
+    region: Region
+    hub_tier: Tier
+    incarnation: int
+    uptime_seconds: float
+    version: str
+    state: str
+    federation: str
+    coordinates: Coordinates | None
+
+
+class PoolStatus(Struct, frozen=True):
+    """One pool of the node: how many members of each status, and the strategy chosen for each family."""
+
+    id: PoolId
+    tier: PoolTier
+    members: int
+    alive: int
+    suspect: int
+    failed: int
+    left: int
+    hub: NodeId | None
+    strategies: dict[Family, str]
+
+
+class Status(Struct, frozen=True):
+    """`GET /api/status`."""
+
+    node: NodeStatus
+    pools: list[PoolStatus]
+    parent_hub: NodeId | None
+    children: list[NodeId]
+
+
+class MemberView(Struct, frozen=True):
+    """A member of one pool with what this node measured of it. `since` is wall-clock seconds of the last change."""
+
+    pool: PoolId
+    member: Member
+    rtt_ns: int | None
+    since: float
+
+
+class Check(Struct, frozen=True):
+    """One health check."""
+
+    status: Health
+    details: dict[str, Json]
+
+
+class HealthReport(Struct, frozen=True):
+    """`GET /health`: the worst of the checks, or `draining`."""
+
+    status: Health
+    checks: dict[str, Check]
+
+
+class StateEntry(Struct, frozen=True):
+    """A replicated key. `version` is opaque and changes with the value; `conflicts` are concurrent siblings."""
+
+    key: str
+    value: Json
+    version: str
+    revision: int
+    policy: StatePolicy
+    scope: Scope
+    conflicts: list[Json] = []
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """An application cluster registered with a local hub. `capacity` in requests it can take at once."""
+
+    id: str
+    services: tuple[str, ...]
+    endpoints: tuple[str, ...] = ()
+    coordinates: Coordinates | None = None
+    capacity: float = 1.0
+    load: float = 0.0
+    hub: NodeId = ""
+    region: Region = ""
+    status: Literal["healthy", "degraded", "unhealthy"] = "healthy"
+    node: NodeId = ""  # the member that serves it, when one does
+    tags: dict[str, str] = {}
+
+
+class Candidate(Struct, frozen=True):
+    """A place that serves a service, best first in `discover`; `why` says what ranked it."""
+
+    service: str
+    cluster: str
+    hub: NodeId
+    region: Region
+    node: NodeId
+    status: str
+    load: float
+    distance_km: float | None
+    rtt_ms: float | None
+    endpoints: tuple[str, ...]
+    why: str
+
+
+class Request(Struct, frozen=True):
+    """What a handler gets. `path` are the nodes visited, the caller first, this node last."""
+
+    id: str
+    service: str
+    payload: Json
+    caller: NodeId
+    path: tuple[NodeId, ...]
+
+
+class Reply(Struct, frozen=True):
+    """The outcome of a request. `path` runs from the caller to the node that served."""
+
+    payload: Json
+    served_by: NodeId
+    path: tuple[NodeId, ...]
+    seconds: float
+
+
+class RouteView(Struct, frozen=True):
+    """The way a request would take from here, one hop deep: the next pools decide the rest."""
+
+    to: str
+    next_hop: NodeId | None
+    pool: PoolId
+    cost_ms: float
+    alternatives: list[NodeId]
+    reason: str
+
+
+class Decision(Struct, frozen=True):
+    """The end of a proposal. `timeout` means undecided."""
+
+    id: str
+    key: str
+    value: Json
+    proposer: NodeId
+    status: str
+    votes: dict[NodeId, bool]
+    needed: int
+    voters: int
+    created: float
+    decided: float | None
+
+
+class Message(Struct, frozen=True):
+    """A published message."""
+
+    topic: str
+    payload: Json
+    origin: NodeId
+    id: str
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Body]]
+
+
+class StateApi(Protocol):
+    """Replicated state."""
+
+    async def put(
+        self,
+        key: str,
+        value: Json,
+        *,
+        scope: Scope = "pool",
+        policy: StatePolicy | None = None,
+        if_version: str | None = None,
+        consistency: Consistency = "eventual",
+        timeout: float = 5.0,
+    ) -> StateEntry:
+        """Write. Raises `ConflictError`, `NoQuorumError`, `PayloadTooLargeError`, `UnavailableError`."""
+        ...
+
+    async def get(
+        self, key: str, *, scope: Scope = "pool", consistency: Consistency = "eventual", timeout: float = 5.0
+    ) -> StateEntry:
+        """Read. Raises `NotFoundError`, `NoQuorumError`."""
+        ...
+
+    async def delete(
+        self, key: str, *, scope: Scope = "pool", if_version: str | None = None, consistency: Consistency = "eventual"
+    ) -> int:
+        """Remove; gives the revision. Raises `NotFoundError`, `ConflictError`."""
+        ...
+
+    def list(self, prefix: str = "", *, scope: Scope | None = None) -> tuple[Sequence[StateEntry], int]:
+        """The entries here whose key begins with `prefix`, by key, and the store's revision."""
+        ...
+
+
+class NodeApi(Protocol):
+    """A running node."""
+
+    @property
+    def state(self) -> StateApi:
+        """Replicated state."""
+        ...
+
+    def status(self) -> Status:
+        """This node, its pools, its place in the hierarchy."""
+        ...
+
+    def members(self) -> Sequence[MemberView]:
+        """The members of all pools of this node, by pool and id."""
+        ...
+
+    def health(self) -> HealthReport:
+        """The checks `gossip_protocol`, `membership_protocol`, `consensus_manager`, `transport`, `storage`, `hub`."""
+        ...
+
+    def ready(self) -> bool:
+        """True when the node has joined its pools and takes requests."""
+        ...
+
+    def topology(self) -> Json:
+        """Nodes, edges (rtt, cost), pools and clusters as far as this node knows."""
+        ...
+
+    def gossip_stats(self) -> Json:
+        """Counts, bytes, queues and convergence of each pool's gossip."""
+        ...
+
+    def consensus_status(self) -> Json:
+        """The engines: strategy, voters, needed, leader, open proposals, for each pool."""
+        ...
+
+    def counters(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Every counter and gauge of the node: (metric name, sorted label pairs) -> value."""
+        ...
+
+    async def request(
+        self,
+        service: str,
+        payload: Body,
+        *,
+        target: str | None = None,
+        timeout: float = 5.0,
+        idempotent: bool = False,
+    ) -> Reply:
+        """Ask a service, wherever it is best served. Raises a `RequestError`."""
+        ...
+
+    async def serve(self, service: str, handler: Handler) -> None:
+        """Serve from this node from now on: it is announced to the pool's hub and, in summary, to the federation."""
+        ...
+
+    async def propose(
+        self, key: str, value: Json, *, scope: Scope = "pool", timeout: float | None = None, wait: bool = True
+    ) -> Decision:
+        """Propose; waits for the end unless told not to. Raises `ProposalError`, `UnavailableError`."""
+        ...
+
+    def proposals(self) -> Sequence[Decision]:
+        """Open and recently ended proposals of the node's pools."""
+        ...
+
+    async def vote(self, proposal: str, yes: bool) -> Decision:
+        """Cast this node's vote by hand. Raises `NotFoundError`."""
+        ...
+
+    async def register_cluster(self, cluster: Cluster) -> Cluster:
+        """Register with this hub, or with the node's own hub. Raises `InvalidInputError`, `UnavailableError`."""
+        ...
+
+    async def deregister_cluster(self, cluster: str) -> None:
+        """Raises `NotFoundError`."""
+        ...
+
+    async def heartbeat_cluster(self, cluster: str, *, load: float | None = None, status: str | None = None) -> Cluster:
+        """A registered cluster lives. Raises `NotFoundError`."""
+        ...
+
+    def clusters(self) -> Sequence[Cluster]:
+        """The clusters this node knows in full, by id."""
+        ...
+
+    def registry_status(self) -> Json:
+        """Counts of clusters, services and hubs known, by region."""
+        ...
+
+    async def discover(self, service: str, *, near: Coordinates | None = None, limit: int = 10) -> Sequence[Candidate]:
+        """Where a service is, best first."""
+        ...
+
+    def route(self, to: str, policy: Policy = "optimal") -> RouteView:
+        """Which way a request to a node, cluster, service or region would go from here. Raises `NoRouteError`."""
+        ...
+
+    async def gossip_test(self, *, timeout: float = 5.0) -> Json:
+        """Spread a test message in the node's pools: `{"id", "reached", "of", "seconds"}`."""
+        ...
+
+    async def publish(self, topic: str, payload: Json) -> Message:
+        """Publish to subscribers in the node's pools."""
+        ...
+
+    def subscribe(self, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+        """Messages whose topic matches (`user.*.login`, `orders.#`) while the context is open."""
+        ...
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[Occurrence]]:
+        """All facts from now on, in a bounded queue that drops the oldest."""
+        ...
+
+    async def drain(self) -> None:
+        """Take no new requests, finish those that run, tell the pools. Idempotent."""
+        ...
+
+    async def resume(self) -> None:
+        """Undo a drain."""
+        ...
+
+    async def shutdown(self) -> None:
+        """Drain, announce the departure, stop. Returns once it is under way."""
+        ...

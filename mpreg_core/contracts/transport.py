@@ -1,0 +1,79 @@
+"""The transport: frames between endpoints. The one contract that is async, since it owns sockets.
+
+It knows endpoints and bytes, nothing of nodes, pools or messages. It runs on any anyio backend.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from anyio.abc import TaskStatus
+
+from mpreg_core.contracts.failure_detector import Evidence
+from mpreg_core.ids import Plane
+
+
+class Endpoint(NamedTuple):
+    """A host name or address, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class FrameSink(Protocol):
+    """Where a transport reports to. All calls are sync, quick and never raise."""
+
+    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+        """Frames came in on a plane's port, at most `limits.FRAME_BYTES_MAX` each.
+
+        `source` is the remote end as the socket names it; sending to it reaches an inbound connection while it lives.
+        """
+        ...
+
+    def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
+        """The network said that a peer's port refuses, reset or is unreachable. At most once a second for each."""
+        ...
+
+    def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
+        """Frames were dropped: `oversized`, `truncated`, `too_many_connections`, `bad_length` and the like."""
+        ...
+
+
+class Transport(Protocol):
+    """Serve, send, close."""
+
+    async def serve(
+        self,
+        listen: Mapping[Plane, Endpoint],
+        sink: FrameSink,
+        *,
+        task_status: TaskStatus[Mapping[Plane, Endpoint]],
+    ) -> None:
+        """Listen on every plane's endpoint until cancelled or closed; stream and datagram share a port number.
+
+        `task_status.started` gets the endpoints as bound (port 0 takes a free one). Raises `TransportError` naming the
+        plane and endpoint when one cannot be bound; what was bound before is closed again.
+        """
+        ...
+
+    def cast(self, to: Endpoint, plane: Plane, frame: bytes) -> None:
+        """Send one frame as a datagram, best effort: never waits, never raises; what cannot go is dropped, counted."""
+        ...
+
+    async def send(self, to: Endpoint, plane: Plane, frames: Sequence[bytes]) -> None:
+        """Write a batch of frames to a peer in one go, over the connection there is or a new one.
+
+        Waits while the peer is slow (the caller bounds and drops). One call at a time for an endpoint. Raises
+        `TransportError` when the peer cannot be reached; while it backs off from a dead peer it raises at once.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop accepting, flush for a moment, close every connection. Idempotent."""
+        ...
+
+    def stats(self) -> Mapping[str, int]:
+        """Counters: connections open, frames and bytes in and out, drops by reason."""
+        ...
