@@ -1,0 +1,1 @@
+"""The deployment guide's import paths, over mpreg_core."""
