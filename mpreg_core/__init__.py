@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.events import NodeStateChanged as NodeStateChanged
     from mpreg_core.contracts.events import Occurrence as Occurrence
     from mpreg_core.contracts.events import ParentChanged as ParentChanged
+    from mpreg_core.contracts.events import Published as Published
     from mpreg_core.contracts.events import PoolJoined as PoolJoined
     from mpreg_core.contracts.events import PoolLeft as PoolLeft
     from mpreg_core.contracts.events import ReadDone as ReadDone
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.events import RoundTrip as RoundTrip
     from mpreg_core.contracts.events import RouteChanged as RouteChanged
     from mpreg_core.contracts.events import SnapshotInstalled as SnapshotInstalled
+    from mpreg_core.contracts.events import SpreadMeasured as SpreadMeasured
     from mpreg_core.contracts.events import StateChanged as StateChanged
     from mpreg_core.contracts.events import StorageFailed as StorageFailed
     from mpreg_core.contracts.events import StrategyFailed as StrategyFailed
@@ -199,6 +201,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "NodeStateChanged",
         "Occurrence",
         "ParentChanged",
+        "Published",
         "PoolJoined",
         "PoolLeft",
         "ReadDone",
@@ -206,6 +209,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RoundTrip",
         "RouteChanged",
         "SnapshotInstalled",
+        "SpreadMeasured",
         "StateChanged",
         "StorageFailed",
         "StrategyFailed",

@@ -96,7 +96,11 @@ class StateEntry(Struct, frozen=True):
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
-    """An application cluster registered with a local hub. `capacity` in requests it can take at once."""
+    """An application cluster registered with a local hub.
+
+    `capacity` in requests it can take at once; `ttl` in seconds, how long it lives without a heartbeat (None = until
+    it is deregistered). `endpoints` are URLs that take a request as a JSON POST, for a cluster that is no member.
+    """
 
     id: str
     services: tuple[str, ...]
@@ -109,6 +113,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     status: Literal["healthy", "degraded", "unhealthy"] = "healthy"
     node: NodeId = ""  # the member that serves it, when one does
     tags: dict[str, str] = {}
+    ttl: float | None = None
 
 
 class Candidate(Struct, frozen=True):

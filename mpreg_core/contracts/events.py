@@ -204,6 +204,24 @@ class StateChanged(Event, frozen=True):
     deleted: bool
 
 
+class Published(Event, frozen=True):
+    """A published message reached this node: the payload is encoded JSON."""
+
+    id: str
+    topic: str
+    payload: bytes
+    origin: NodeId
+
+
+class SpreadMeasured(Event, frozen=True):
+    """The answers to a test message of this node so far: `reached` members of `of`, the last after `duration_ns`."""
+
+    id: str
+    reached: int
+    of: int
+    duration_ns: int
+
+
 class ClusterChanged(Event, frozen=True):
     """A cluster of this hub was registered, changed or removed."""
 

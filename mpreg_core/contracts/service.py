@@ -2,13 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from anyio.abc import TaskStatus
 from msgspec import Struct
 
 from mpreg_core.contracts.api import Json, NodeApi
 from mpreg_core.contracts.transport import Endpoint
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
 
 OptionsT = TypeVar("OptionsT", bound=Struct)
 
@@ -39,4 +41,4 @@ class ServiceSpec(Generic[OptionsT]):
     name: str
     summary: str
     options: type[OptionsT]
-    run: Callable[[ServiceContext, OptionsT, TaskStatus[Mapping[str, Endpoint]]], Awaitable[None]]
+    run: "Callable[[ServiceContext, OptionsT, TaskStatus[Mapping[str, Endpoint]]], Awaitable[None]]"

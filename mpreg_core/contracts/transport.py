@@ -4,12 +4,13 @@ It knows endpoints and bytes, nothing of nodes, pools or messages. It runs on an
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
-
-from anyio.abc import TaskStatus
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.ids import Plane
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
 
 
 class Endpoint(NamedTuple):
@@ -49,7 +50,7 @@ class Transport(Protocol):
         listen: Mapping[Plane, Endpoint],
         sink: FrameSink,
         *,
-        task_status: TaskStatus[Mapping[Plane, Endpoint]],
+        task_status: "TaskStatus[Mapping[Plane, Endpoint]]",
     ) -> None:
         """Listen on every plane's endpoint until cancelled or closed; stream and datagram share a port number.
 

@@ -1,0 +1,71 @@
+"""Streams of events and messages for whoever listens: bounded, the oldest dropped, never the node's memory."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+import anyio
+
+from mpreg_core.limits import EVENT_QUEUE_MAX
+
+T = TypeVar("T")
+
+
+class Feed(Generic[T]):
+    """What one listener has not read yet. `dropped` counts what it was too slow for."""
+
+    def __init__(self) -> None:
+        self._queue: deque[T] = deque()
+        self._wake = anyio.Event()
+        self.dropped = 0
+
+    def put(self, value: T) -> None:
+        """Add; drops the oldest when the listener is slow."""
+        if len(self._queue) >= EVENT_QUEUE_MAX:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append(value)
+        self._wake.set()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._queue:
+            self._wake = anyio.Event()
+            await self._wake.wait()
+        return self._queue.popleft()
+
+
+class Broadcast(Generic[T]):
+    """All listeners of one kind."""
+
+    def __init__(self) -> None:
+        self._feeds: set[Feed[T]] = set()
+
+    def put(self, value: T) -> None:
+        """To everyone who listens."""
+        for feed in self._feeds:
+            feed.put(value)
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[Feed[T]]:
+        """Listen while the context is open."""
+        feed: Feed[T] = Feed()
+        self._feeds.add(feed)
+        try:
+            yield feed
+        finally:
+            self._feeds.discard(feed)
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """True if a topic matches a pattern of words between dots: `*` is one word, a last `#` is any number of them."""
+    wanted, words = pattern.split("."), topic.split(".")
+    if wanted[-1] == "#":
+        wanted.pop()
+        if len(words) < len(wanted):
+            return False
+        words = words[: len(wanted)]
+    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))

@@ -1,0 +1,63 @@
+"""A node's own health and numbers."""
+
+import logging
+from collections.abc import Mapping
+
+from mpreg_core.contracts.api import HealthReport
+from mpreg_core.contracts.events import Occurrence, StrategyFailed
+from mpreg_core.embed.reads import Reads
+from mpreg_core.observe.health import Observed, Quorum, assess
+from mpreg_core.runtime.driver import Driver
+
+_log = logging.getLogger("mpreg.node")
+
+CounterKey = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class Vitals:
+    """Looks at one node."""
+
+    def __init__(self, driver: Driver, reads: Reads) -> None:
+        self._driver = driver
+        self._reads = reads
+
+    def on_occurrence(self, occurrence: Occurrence) -> None:
+        """From the driver: what broke is logged."""
+        event = occurrence.event
+        if isinstance(event, StrategyFailed):
+            what = "stopped" if event.stopped else "built anew"
+            _log.error("%s %s in %s: %s (%s)", event.family, event.strategy, occurrence.pool, event.error, what)
+
+    def health(self) -> HealthReport:
+        """The checks, as of now."""
+        core = self._driver.core
+        quorums = {}
+        for stack in core.state.lowest_first():
+            present = {member.id for member in stack.table.present()}
+            reachable = sum(1 for voter in stack.voters.ids if voter in present)
+            views = core.decisions.views(stack)
+            needed = views[-1].needed if views else len(stack.voters.ids) // 2 + 1
+            quorums[stack.pool] = Quorum(needed, reachable, stack.consensus.stopped)
+        return assess(
+            Observed(
+                status=self._reads.status(),
+                quorums=quorums,
+                storage_error=self._driver.journal.failure,
+                outbox_bytes=float(self._driver.outbox_bytes),
+            )
+        )
+
+    def counters(self) -> Mapping[CounterKey, float]:
+        """The core's counters, and gauges of the driver."""
+        core, driver = self._driver.core, self._driver
+        numbers: dict[CounterKey, float] = dict(core.state.counters)
+        numbers["mpreg_event_loop_lag_seconds", ()] = driver.lag_s
+        numbers["mpreg_outbox_bytes", ()] = float(driver.outbox_bytes)
+        numbers["mpreg_requests_pending", ()] = float(len(core.requests))
+        numbers["mpreg_state_keys", ()] = float(len(core.replication.store))
+        for stack in core.state.stacks.values():
+            numbers["mpreg_gossip_items", (("pool", stack.pool),)] = float(len(stack.items))
+            numbers["mpreg_records_rejected_total", (("pool", stack.pool),)] = float(stack.table.rejected)
+        for name, count in driver.transport.stats().items():
+            numbers[f"mpreg_transport_{name}", ()] = float(count)
+        return numbers

@@ -1,0 +1,377 @@
+"""The node as one pure machine.
+
+A driver (the anyio runtime or the simulator) tells it what happened and when, and carries out the actions it returns.
+`next_deadline` says when it wants to be called at the latest. Nothing here knows a clock, a socket or a disk.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import msgpack
+
+from mpreg_core.contracts.events import FrameDropped, PoolJoined, PoolLeft
+from mpreg_core.contracts.failure_detector import Evidence
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId, Plane, PoolId, PoolTier, pool_id
+from mpreg_core.limits import DROP_EVENTS_PER_S, EVENTS_PER_STEP_MAX, POOLS_MAX, WIRING_ROUNDS_MAX
+from mpreg_core.node.actions import Action, WriteRecord
+from mpreg_core.node.admission import Admission
+from mpreg_core.node.decisions import Decisions
+from mpreg_core.node.hierarchy import Hierarchy
+from mpreg_core.node.hosted import Hosted
+from mpreg_core.node.joining import Joining
+from mpreg_core.node.locating import Locating
+from mpreg_core.node.merging import Merging
+from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, Remembered, journal_name
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.registry import NodeRegistry
+from mpreg_core.node.replication import Replication
+from mpreg_core.node.requests import Requests
+from mpreg_core.node.spread import Spread
+from mpreg_core.node.state import NodeState
+from mpreg_core.node.wiring import WIRES
+from mpreg_core.state.items import ItemStore
+from mpreg_core.units import NS_PER_S
+from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
+from mpreg_core.wire.control import Hello, Received, Refused, Welcome
+from mpreg_core.wire.envelope import CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
+from mpreg_core.wire.request import ReplyFrame, RequestFrame
+
+MAINTAIN_NS = 10 * NS_PER_S
+
+
+class NodeCore:
+    """One node. Every method that takes `now_ns` is one step: it returns the actions of that step, in order."""
+
+    def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
+        self.state = NodeState(settings, parts_of)
+        self.replication = Replication(self.state)
+        self.merging = Merging(self.state, self.replication)
+        self.joining = Joining(self.state)
+        self.admission = Admission(self.state, self.joining, self.merging.take_spread)
+        self.registry = NodeRegistry(self.state)
+        self.hierarchy = Hierarchy(self.state, self.merging, self.registry)
+        self.requests = Requests(self.state, Locating(self.state, self.registry))
+        self.decisions = Decisions(self.state, self.replication)
+        self.spread = Spread(self.state)
+        self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
+        self._control = MessageDecoder((Hello, Welcome, Refused, Received))
+        self._requests = MessageDecoder((RequestFrame, ReplyFrame))
+        self._heard: dict[NodeId, int] = {}
+        self._drops: dict[tuple[Plane, str], tuple[int, int]] = {}
+        self._maintain_ns = 0
+        self._remembered = settings.remembered
+        self._token = 0
+
+    # life
+
+    def start(self, now_ns: int, wall_offset_ns: int) -> list[Action]:
+        """Begin: lead the pool below, join the one above. `wall_offset_ns` added to `now_ns` is the wall clock."""
+        state = self._begin(now_ns)
+        state.wall_offset_ns = wall_offset_ns
+        state.incarnation += 1
+        settings = state.settings
+        lower = LOWER_POOL[settings.tier]
+        if lower is not None:
+            self._enter(pool_id(lower, settings.region if lower == "regional" else settings.id), lower, via="")
+        if settings.tier == "global":
+            self._enter("global", "global", via="")
+        self.hierarchy.start()
+        self.joining.start()
+        if not self.joining.needed:
+            state.set_life("ready")
+        self._maintain_ns = now_ns + MAINTAIN_NS
+        self._remember()
+        return self._end()
+
+    def drain(self, now_ns: int) -> list[Action]:
+        """Take no new requests, and tell the pools so that others send none."""
+        state = self._begin(now_ns)
+        if not state.draining:
+            state.set_life("draining")
+            self.merging.announce()
+        return self._end()
+
+    def resume(self, now_ns: int) -> list[Action]:
+        """Undo a drain."""
+        state = self._begin(now_ns)
+        if state.life == "draining":
+            state.set_life("ready" if self.joining.attached() or not self.joining.needed else "joining")
+            self.merging.announce()
+        return self._end()
+
+    def leave(self, now_ns: int) -> list[Action]:
+        """Announce the departure to every pool. Afterwards the node only waits to be stopped."""
+        state = self._begin(now_ns)
+        state.set_life("stopped")
+        for stack in state.lowest_first():
+            self.merging.say_goodbye(stack)
+        self._drain_events()
+        self.joining.deadline = None
+        return self._end()
+
+    # what happens
+
+    def on_frames(self, now_ns: int, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> list[Action]:
+        """Frames came in on a plane's port."""
+        self._begin(now_ns)
+        for frame in frames:
+            try:
+                self._on_frame(plane, decode_frame(frame))
+            except FrameError as error:
+                self._dropped(plane, error.code, source, 1)
+            if self.state.events:
+                self._drain_events()
+        return self._end()
+
+    def on_dropped(self, now_ns: int, plane: Plane, reason: str, source: Endpoint, count: int) -> list[Action]:
+        """The transport dropped frames before they came here."""
+        self._begin(now_ns)
+        self._dropped(plane, reason, source, count)
+        return self._end()
+
+    def on_evidence(self, now_ns: int, endpoint: Endpoint, evidence: Evidence) -> list[Action]:
+        """The network said something of an endpoint: tell the detectors of the pools its node is in."""
+        state = self._begin(now_ns)
+        for stack in state.lowest_first():
+            for entry in stack.table:
+                address = entry.member.address
+                if address.host == endpoint.host and endpoint.port in (
+                    address.gossip, address.membership, address.consensus, address.routing
+                ):  # fmt: skip
+                    stack.call(stack.detector, "on_evidence", entry.member.id, evidence)
+        self.requests.on_unreachable(endpoint)
+        return self._end()
+
+    def on_deadline(self, now_ns: int) -> list[Action]:
+        """Time passed."""
+        state = self._begin(now_ns)
+        for stack in state.lowest_first():
+            stack.on_deadline()
+        if self.joining.deadline is not None and self.joining.deadline <= now_ns:
+            self.joining.on_deadline()
+        deadline = self.requests.next_deadline()
+        if deadline is not None and deadline <= now_ns:
+            self.requests.on_deadline()
+        deadline = self.hierarchy.next_deadline()
+        if deadline is not None and deadline <= now_ns:
+            self.hierarchy.on_deadline()
+        deadline = self.registry.next_deadline()
+        if deadline is not None and deadline <= now_ns:
+            self.registry.on_deadline()
+        deadline = self.decisions.next_deadline()
+        if deadline is not None and deadline <= now_ns:
+            self.decisions.on_deadline()
+        if self._maintain_ns <= now_ns:
+            self._maintain()
+        return self._end()
+
+    def next_deadline(self) -> int:
+        """When to call `on_deadline` at the latest."""
+        best = self._maintain_ns
+        for stack in self.state.stacks.values():
+            deadline = stack.next_deadline()
+            if deadline is not None and deadline < best:
+                best = deadline
+        for deadline in (
+            self.joining.deadline,
+            self.hierarchy.next_deadline(),
+            self.requests.next_deadline(),
+            self.registry.next_deadline(),
+            self.decisions.next_deadline(),
+        ):
+            if deadline is not None and deadline < best:
+                best = deadline
+        return best
+
+    def on_persisted(self, now_ns: int, journal: str, token: int) -> list[Action]:
+        """A record is durable."""
+        state = self._begin(now_ns)
+        for stack in state.lowest_first():
+            if journal_name(stack.pool) == journal:
+                stack.persisted(token)
+        return self._end()
+
+    def on_handled(self, now_ns: int, call: str, code: str, payload: bytes, message: str = "") -> list[Action]:
+        """A handler ended: empty `code` for success, else an error's code."""
+        self._begin(now_ns)
+        self.requests.on_handled(call, code, payload, message)
+        return self._end()
+
+    # a step
+
+    def step(self, now_ns: int) -> NodeState:
+        """Begin a step for a command: call `registry`, `requests`, `replication` ..., then `finish`."""
+        return self._begin(now_ns)
+
+    def finish(self) -> list[Action]:
+        """The actions of the step that `step` began."""
+        return self._end()
+
+    def new_token(self) -> int:
+        """For a command whose outcome comes by `Complete`."""
+        self._token += 1
+        return self._token
+
+    def _begin(self, now_ns: int) -> NodeState:
+        self.state.now_ns = max(now_ns, self.state.now_ns)
+        return self.state
+
+    def _end(self) -> list[Action]:
+        if self.state.events:
+            self._drain_events()
+        actions = self.state.actions
+        self.state.actions = []
+        return actions
+
+    def _drain_events(self) -> None:
+        """Wire the facts of this step, round by round; machines that answer each other for ever are cut off."""
+        state = self.state
+        handled = 0
+        for _ in range(WIRING_ROUNDS_MAX):
+            if not state.events:
+                return
+            for _ in range(len(state.events)):
+                stack, event = state.events.popleft()
+                state.notify(stack, event)
+                wire = WIRES.get(type(event))
+                if wire is not None and stack is not None:
+                    wire(self, stack, event)
+                handled += 1
+                if handled >= EVENTS_PER_STEP_MAX:
+                    break
+        if state.events:
+            state.count("mpreg_events_cut_off_total", len(state.events))
+            state.events.clear()
+
+    # frames
+
+    def _on_frame(self, plane: Plane, envelope: Envelope) -> None:
+        source = envelope.source
+        if source == self.state.id:
+            raise FrameError("own_id", "a frame that claims to come from this node")
+        place = self._channels.get(envelope.channel)
+        if place is not None:
+            stack, hosted = place
+            stack.receive(hosted, source, envelope.body)
+            self._hear(stack, source)
+        elif envelope.channel == REQUEST_CHANNEL:
+            message = self._requests.decode(envelope.body)
+            if isinstance(message, RequestFrame):
+                self.requests.on_request(source, message)
+            elif isinstance(message, ReplyFrame):
+                self.requests.on_reply(source, message)
+        elif envelope.channel == CONTROL_CHANNEL:
+            self._on_control(source, self._control.decode(envelope.body))
+        else:
+            raise FrameError("unknown_channel", "another federation, pool or strategy")
+
+    def _hear(self, stack: PoolStack, source: NodeId) -> None:
+        last = self._heard.get(source)
+        if last is not None and self.state.now_ns - last < NS_PER_S:
+            return
+        if stack.table.get(source) is not None:
+            self._heard[source] = self.state.now_ns
+            stack.call(stack.detector, "on_evidence", source, "heard")
+
+    def _on_control(self, source: NodeId, message: object) -> None:
+        if isinstance(message, Hello):
+            self.admission.on_hello(message)
+        elif isinstance(message, Welcome):
+            self._on_welcome(source, message)
+        elif isinstance(message, Refused):
+            self.joining.on_refused(source, message)
+        elif isinstance(message, Received):
+            self.spread.on_received(source, message)
+
+    def _on_welcome(self, source: NodeId, welcome: Welcome) -> None:
+        state = self.state
+        if state.life == "stopped":
+            return
+        tier: PoolTier = UPPER_POOL[state.settings.tier]
+        stack = state.stacks.get(welcome.pool)
+        if stack is None:
+            if welcome.pool.partition(":")[0] != tier or (self.joining.attached() and self.joining.at_home()):
+                return
+            stack = self._enter(welcome.pool, tier, via=source)
+        self.merging.take_all(stack, welcome.members, "welcome")
+        if stack.tier == tier and state.settings.tier != tier:
+            self._attach(stack, source)
+
+    def _attach(self, stack: PoolStack, source: NodeId) -> None:
+        """The hub that leads the pool is the parent now; pools of the same tier joined before are left."""
+        state = self.state
+        leader = stack.table.member(source)
+        if leader is None or leader.tier != stack.tier:
+            leading = [member for member in stack.table.present() if member.tier == stack.tier]
+            leader = leading[0] if leading else None
+        if leader is None or (self.joining.attached() and state.parent != leader.id and self.joining.at_home()):
+            return
+        previous = state.parent
+        self.joining.attach(leader.id, "joined")
+        self.joining.on_accepted()
+        for other in [other for other in state.stacks.values() if other.tier == stack.tier and other is not stack]:
+            self._exit(other, f"attached to {leader.id}")
+        if previous != leader.id:
+            self.merging.announce()
+            self.registry.publish(stack)
+        if state.life == "joining":
+            state.set_life("ready")
+            self._remember()
+
+    # pools
+
+    def _enter(self, pool: PoolId, tier: PoolTier, via: NodeId) -> PoolStack:
+        state = self.state
+        existing = state.stacks.get(pool)
+        if existing is not None:
+            return existing
+        assert len(state.stacks) < POOLS_MAX
+        holder: list[PoolStack] = []
+        items = ItemStore(self.merging.judges(lambda: holder[0]))
+        stack = PoolStack(state, pool, tier, state.parts_of(tier), items)
+        holder.append(stack)
+        state.stacks[pool] = stack
+        for hosted in stack.hosted:
+            self._channels[hosted.channel] = (stack, hosted)
+        self.merging.introduce(stack)
+        self.replication.fill(stack)
+        state.emit(stack, PoolJoined(via, len(stack.table)))
+        return stack
+
+    def _exit(self, stack: PoolStack, reason: str) -> None:
+        self.merging.say_goodbye(stack)
+        self._drain_events()
+        for hosted in stack.hosted:
+            self._channels.pop(hosted.channel, None)
+        del self.state.stacks[stack.pool]
+        self.state.notify(stack, PoolLeft(reason))
+
+    # bounds
+
+    def _dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
+        state = self.state
+        state.count("mpreg_frames_dropped_total", count, plane=plane, reason=reason)
+        since, total = self._drops.get((plane, reason), (-NS_PER_S, 0))
+        if state.now_ns - since >= NS_PER_S // DROP_EVENTS_PER_S:
+            state.emit(None, FrameDropped(plane, reason, str(source), total + count))
+            self._drops[plane, reason] = (state.now_ns, 0)
+        else:
+            self._drops[plane, reason] = (since, total + count)
+
+    def _maintain(self) -> None:
+        """Now and then: forget what is long gone, write down what a restart needs."""
+        state = self.state
+        self._maintain_ns = state.now_ns + MAINTAIN_NS
+        for stack in state.lowest_first():
+            for node in stack.table.reap(state.now_ns):
+                stack.items.remove(f"m/{node}")
+                stack.hubs.pop(node, None)
+        self._heard = {node: at for node, at in self._heard.items() if state.now_ns - at < MAINTAIN_NS}
+        self._remember()
+
+    def _remember(self) -> None:
+        known = Remembered(self.state.incarnation, tuple(self.joining.siblings()[:64]))
+        if known != self._remembered:
+            self._remembered = known
+            record = msgpack.encode(known)
+            self.state.actions.append(WriteRecord(NODE_JOURNAL, self.new_token(), record, checkpoint=True))

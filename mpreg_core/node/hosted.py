@@ -1,0 +1,54 @@
+"""One strategy's machine in its place: guarded calls, cached deadline, and what happens when it breaks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mpreg_core.contracts.effects import Effects
+from mpreg_core.node.parts import Part
+from mpreg_core.units import NS_PER_S
+from mpreg_core.wire.codec import MessageDecoder
+from mpreg_core.wire.envelope import channel_id
+
+REBUILDS_MAX = 3
+REBUILD_WINDOW_NS = 60 * NS_PER_S
+
+
+class Hosted:
+    """A machine with its channel. `deadline` is what it asked for after the last call.
+
+    A machine that raises is a bug: it is discarded, for its state is unknown, and built anew; a consensus engine, or
+    one that breaks more than `REBUILDS_MAX` times a minute, is stopped instead.
+    """
+
+    __slots__ = ("_breaks", "channel", "deadline", "decoder", "machine", "part", "plane_label", "stopped")
+
+    def __init__(self, pool: str, part: Part, machine: Any) -> None:
+        self.part = part
+        self.machine = machine
+        self.channel = channel_id(pool, part.family, part.protocol)
+        self.decoder = MessageDecoder(part.messages)
+        self.deadline: int | None = machine.next_deadline()
+        self.stopped = False
+        self.plane_label = part.family
+        self._breaks: list[int] = []
+
+    def call(self, name: str, *arguments: Any) -> Effects:
+        """Call the machine's method and read its next deadline. Whatever it raises comes through."""
+        method: Callable[..., Effects] = getattr(self.machine, name)
+        effects = method(*arguments)
+        self.deadline = self.machine.next_deadline()
+        return effects
+
+    def broke(self, now_ns: int) -> bool:
+        """Count a break; True if the strategy must be stopped for good."""
+        self._breaks = [at for at in self._breaks if now_ns - at < REBUILD_WINDOW_NS][-REBUILDS_MAX:]
+        self._breaks.append(now_ns)
+        self.stopped = self.part.family == "consensus" or len(self._breaks) > REBUILDS_MAX
+        if self.stopped:
+            self.deadline = None
+        return self.stopped
+
+    def replace(self, machine: Any) -> None:
+        """Go on with a machine built anew."""
+        self.machine = machine
+        self.deadline = machine.next_deadline()

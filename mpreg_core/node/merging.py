@@ -1,0 +1,249 @@
+"""Merging what arrives: items by topic, members' records, verdicts; and saying what changed to whom it concerns."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import structs
+
+from mpreg_core.contracts.consensus import Voters
+from mpreg_core.contracts.events import (
+    ChannelRefused,
+    ClusterChanged,
+    Delivered,
+    MemberChanged,
+    Published,
+    Verdict,
+)
+from mpreg_core.contracts.gossip import Item
+from mpreg_core.contracts.members import Member
+from mpreg_core.ids import NodeId
+from mpreg_core.membership.federation import HubSummary, decode_summary, order
+from mpreg_core.membership.pool import Outcome
+from mpreg_core.node import topics
+from mpreg_core.node.actions import StopNode
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.replication import Replication
+from mpreg_core.node.state import NodeState
+from mpreg_core.wire.control import Received, Welcome
+from mpreg_core.wire.envelope import CONTROL_CHANNEL
+
+_BAD = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)
+
+
+class Merging:
+    """The one place where a record becomes truth at this node."""
+
+    def __init__(self, state: NodeState, replication: Replication) -> None:
+        self._state = state
+        self._replication = replication
+        self._topics: dict[str, Callable[[PoolStack, Item], None]] = {
+            topics.MEMBER: self._on_member,
+            topics.HUB: self._on_hub,
+            topics.CLUSTER: self._on_cluster,
+            topics.STATE: self._on_state,
+            topics.MESSAGE: self._on_published,
+            topics.PROBE: self._on_probe,
+        }
+
+    # items
+
+    def on_delivered(self, stack: PoolStack, event: Delivered) -> None:
+        """An item came in by gossip. One that does not decode is counted and forgotten."""
+        item = Item(event.key, event.stamp, event.payload, event.origin, event.born_ms, kept=event.kept)
+        handler = self._topics.get(topics.topic_of(event.key))
+        try:
+            if handler is None:
+                raise ValueError(f"unknown topic in key {event.key!r}")
+            handler(stack, item)
+        except _BAD:
+            self._state.count("mpreg_items_rejected_total", pool=stack.pool)
+
+    def judges(self, stack: Callable[[], PoolStack]) -> dict[str, Callable[[Item | None, Item], bool]]:
+        """What makes an item of each topic news to a pool's replica; bad payloads never are."""
+
+        def guarded(judge: Callable[[Item], bool]) -> Callable[[Item | None, Item], bool]:
+            def judged(held: Item | None, new: Item) -> bool:
+                if held is not None and held.stamp == new.stamp:
+                    return False
+                try:
+                    return judge(new)
+                except _BAD:
+                    self._state.count("mpreg_items_rejected_total", pool=stack().pool)
+                    return False
+
+            return judged
+
+        return {
+            topics.MEMBER: guarded(lambda item: stack().table.is_news(topics.members.decode(item.payload))),
+            topics.HUB: guarded(lambda item: self._newer_hub(stack(), decode_summary(item.payload))),
+            topics.CLUSTER: guarded(lambda item: self._newer_cluster(stack(), item)),
+            topics.STATE: guarded(lambda item: self._replication.is_news(item.key, item.payload)),
+        }
+
+    def _on_member(self, stack: PoolStack, item: Item) -> None:
+        member = topics.members.decode(item.payload)
+        if item.key != f"{topics.MEMBER}/{member.id}":
+            raise ValueError("a member's record under another key")
+        if self.take(stack, member, "gossip", spread=False):
+            stack.items.put(item)
+
+    def _on_hub(self, stack: PoolStack, item: Item) -> None:
+        summary = decode_summary(item.payload)
+        if item.key == f"{topics.HUB}/{summary.hub}" and self._newer_hub(stack, summary):
+            self.hold_hub(stack, summary)
+            stack.items.put(item)
+
+    def hold_hub(self, stack: PoolStack, summary: HubSummary) -> None:
+        """A hub's summary is the newest of its pool."""
+        stack.hubs[summary.hub] = summary
+        stack.view_dirty = True
+
+    def _newer_hub(self, stack: PoolStack, summary: HubSummary) -> bool:
+        held = stack.hubs.get(summary.hub)
+        return summary.hub != self._state.id and (held is None or order(summary) > order(held))
+
+    def _on_cluster(self, stack: PoolStack, item: Item) -> None:
+        record = topics.clusters.decode(item.payload)
+        if item.key != f"{topics.CLUSTER}/{record.node}" or not self._newer_cluster(stack, item):
+            return
+        stack.items.put(item)
+        change = "updated" if record.node in stack.clusters else "registered"
+        if record.cluster is None:
+            stack.clusters.pop(record.node, None)
+            change = "deregistered"
+        else:
+            stack.clusters[record.node] = record.cluster
+        self._state.emit(stack, ClusterChanged(record.node, change))  # type: ignore[arg-type]
+
+    def _newer_cluster(self, stack: PoolStack, item: Item) -> bool:
+        record = topics.clusters.decode(item.payload)
+        held = stack.items.get(item.key)
+        if held is None:
+            return True
+        old = topics.clusters.decode(held.payload)
+        return (record.incarnation, record.sequence) > (old.incarnation, old.sequence)
+
+    def _on_state(self, stack: PoolStack, item: Item) -> None:
+        self._replication.on_remote(stack, item)
+
+    def _on_published(self, stack: PoolStack, item: Item) -> None:
+        record = topics.messages.decode(item.payload)
+        stack.items.mark_seen(item.stamp)
+        relayed = False
+        for other in self._state.stacks.values():
+            if other is not stack and other.items.is_news(item):
+                other.publish(item)
+                relayed = True
+        if relayed or not self._seen_elsewhere(stack, item):
+            self._state.emit(stack, Published(record.id, record.topic, record.payload, record.origin))
+
+    def _seen_elsewhere(self, stack: PoolStack, item: Item) -> bool:
+        return any(other is not stack and not other.items.is_news(item) for other in self._state.stacks.values())
+
+    def _on_probe(self, stack: PoolStack, item: Item) -> None:
+        record = topics.probes.decode(item.payload)
+        stack.items.mark_seen(item.stamp)
+        origin = stack.table.member(record.origin)
+        if origin is not None and origin.id != self._state.id:
+            answer = Received(record.id, self._state.id)
+            self._state.transmit((origin.address,), CONTROL_CHANNEL, "membership", answer, "datagram")
+
+    # members
+
+    def take(self, stack: PoolStack, member: Member, cause: str, *, by: NodeId = "", spread: bool = True) -> bool:
+        """Merge a record. `spread` has the pool told of a change. True if the record is now the table's."""
+        outcome = stack.table.merge(self._state.now_ns, member, cause, by)
+        self._act(stack, outcome, spread)
+        return outcome.change is not None
+
+    def take_spread(self, stack: PoolStack, member: Member, cause: str) -> None:
+        """Merge a record that this node is the first to know, and have the pool told."""
+        self.take(stack, member, cause)
+
+    def take_all(self, stack: PoolStack, members: Iterable[Member], cause: str) -> None:
+        """Merge a page of records that the pool knows already."""
+        for member in members:
+            if self.take(stack, member, cause, spread=False):
+                stack.items.put(topics.member_item(member, member.id, self._state.wall_ms))
+
+    def on_verdict(self, stack: PoolStack, verdict: Verdict) -> None:
+        """A detector concluded something: merge it; tell a member that answers though it is held for dead."""
+        self._act(stack, stack.table.conclude(self._state.now_ns, verdict), spread=True)
+        held = stack.table.member(verdict.peer)
+        if verdict.status == "alive" and held is not None and held.status in ("suspect", "failed"):
+            me = stack.table.member(self._state.id)
+            assert me is not None
+            known = Welcome(stack.pool, (held, me))
+            self._state.transmit((held.address,), CONTROL_CHANNEL, "membership", known, "datagram")
+
+    def _act(self, stack: PoolStack, outcome: Outcome, spread: bool) -> None:
+        if outcome.conflict is not None:
+            self._state.emit(stack, outcome.conflict)
+            if outcome.conflict.ours:
+                conflict = outcome.conflict
+                reason = f"another node has the id {conflict.id} at {conflict.kept}, and was there first"
+                self._state.actions.append(StopNode(reason))
+        if outcome.refute is not None:
+            self.announce(at_least=outcome.refute)
+        if outcome.change is not None:
+            self._changed(stack, outcome.change, spread)
+
+    def _changed(self, stack: PoolStack, change: MemberChanged, spread: bool) -> None:
+        member = change.member
+        self._check_channels(stack, member)
+        stack.view_dirty = True
+        stack.tell_members((member,))
+        self._set_voters(stack)
+        self._state.emit(stack, change)
+        if change.change == "failed":
+            self._state.count("membership_failures_total")
+        if spread:
+            stack.publish(topics.member_item(member, member.id, self._state.wall_ms))
+
+    def announce(self, at_least: int | None = None) -> None:
+        """This node's own record changed: raise the incarnation and tell every pool."""
+        state = self._state
+        state.incarnation = max(state.incarnation, -1 if at_least is None else at_least) + 1
+        for stack in list(state.stacks.values()):
+            self.introduce(stack)
+
+    def introduce(self, stack: PoolStack) -> None:
+        """Tell a pool this node's own record."""
+        state = self._state
+        me = state.own_record(stack.tier)
+        stack.table.set_own(state.now_ns, me)
+        stack.view_dirty = True
+        stack.tell_members((me,))
+        self._set_voters(stack)
+        stack.publish(topics.member_item(me, me.id, state.wall_ms))
+
+    def say_goodbye(self, stack: PoolStack) -> None:
+        """Tell a pool that this node leaves it."""
+        state = self._state
+        me = structs.replace(state.own_record(stack.tier), status="left")
+        for hosted in stack.hosted:
+            stack.call(hosted, "on_leave")
+        stack.table.set_own(state.now_ns, me)
+        stack.publish(topics.member_item(me, me.id, state.wall_ms))
+
+    def _check_channels(self, stack: PoolStack, member: Member) -> None:
+        ours = {part.family: part for part in self._state.parts_of(stack.tier).all()}
+        for theirs in member.speaks:
+            part = ours.get(theirs.family)
+            if part is None:
+                continue
+            key = (member.id, theirs.family)
+            low, high = max(part.wire[0], theirs.wire_min), min(part.wire[1], theirs.wire_max)
+            if theirs.strategy == part.protocol and low <= high:
+                stack.refused.discard(key)
+            elif key not in stack.refused:
+                stack.refused.add(key)
+                ours_text = f"{part.protocol}/{part.wire[0]}-{part.wire[1]}"
+                theirs_text = f"{theirs.strategy}/{theirs.wire_min}-{theirs.wire_max}"
+                self._state.emit(stack, ChannelRefused(member.id, theirs.family, ours_text, theirs_text))
+
+    def _set_voters(self, stack: PoolStack) -> None:
+        """All members that did not leave vote, alive or not: failing must not lower the count that is needed."""
+        ids = tuple(sorted(entry.member.id for entry in stack.table if entry.member.status != "left"))
+        if ids != stack.voters.ids:
+            stack.set_voters(Voters(len(stack.table) + stack.table.count("left"), ids))

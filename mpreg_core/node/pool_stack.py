@@ -1,0 +1,208 @@
+"""One pool at this node: its table, its replica and the four machines that work for it.
+
+The stack calls its machines, turns their effects into actions and events, and keeps the persist barrier.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Raw, Struct
+
+from mpreg_core.contracts.api import Cluster
+from mpreg_core.contracts.consensus import Voters
+from mpreg_core.contracts.context import ConsensusContext, GossipContext, StrategyContext
+from mpreg_core.contracts.effects import Effect, Effects, Emit, Persist, Send
+from mpreg_core.contracts.events import StrategyFailed
+from mpreg_core.contracts.gossip import Item
+from mpreg_core.contracts.members import Member
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.ids import PLANE_OF, Family, NodeId, PoolId, PoolTier
+from mpreg_core.limits import DATAGRAM_BYTES_MAX
+from mpreg_core.membership.federation import HubSummary
+from mpreg_core.membership.pool import PoolTable
+from mpreg_core.node.actions import Transmit, WriteRecord
+from mpreg_core.node.hosted import Hosted
+from mpreg_core.node.parts import Part, PoolParts, journal_name
+from mpreg_core.node.state import NodeState
+from mpreg_core.state.items import ItemStore
+from mpreg_core.wire.codec import FrameError, encode_body, encode_frame
+
+
+class PoolStack:
+    """A pool's machines and what they share. `born_ns` is when this node entered the pool."""
+
+    def __init__(self, state: NodeState, pool: PoolId, tier: PoolTier, parts: PoolParts, items: ItemStore) -> None:
+        self._state = state
+        self.pool = pool
+        self.tier = tier
+        self.items = items
+        self.born_ns = state.now_ns
+        self.table = PoolTable(state.id)
+        self.voters = Voters(0, ())
+        self.refused: set[tuple[NodeId, Family]] = set()
+        self._held: dict[int, tuple[Hosted, Sequence[Effect]]] = {}
+        self.table.set_own(state.now_ns, state.own_record(tier))
+        self.detector = self._build(parts.failure_detector)
+        self.gossip = self._build(parts.gossip)
+        self.consensus = self._build(parts.consensus)
+        self.router = self._build(parts.routing)
+        self.hosted = (self.detector, self.gossip, self.consensus, self.router)
+        self.captured: bytes = b""
+        self.view_dirty = True
+        self.hubs: dict[NodeId, HubSummary] = {}
+        self.clusters: dict[NodeId, Cluster] = {}
+
+    def _build(self, part: Part) -> Hosted:
+        return Hosted(self.pool, part, self._machine(part))
+
+    def _machine(self, part: Part) -> object:
+        state = self._state
+        me = self.table.member(state.id)
+        assert me is not None
+        rng = state.stream(self.pool, part.family, part.strategy)
+        if part.family == "gossip":
+            context = GossipContext(me, self.pool, self.tier, rng, state.now_ns, self.items)
+            return part.create(context)
+        if part.family == "consensus":
+            records = state.settings.records.get(journal_name(self.pool), ())
+            return part.create(
+                ConsensusContext(me, self.pool, self.tier, rng, state.now_ns, records, lambda: self.captured)
+            )
+        return part.create(StrategyContext(me, self.pool, self.tier, rng, state.now_ns))
+
+    # calls
+
+    def call(self, hosted: Hosted, name: str, *arguments: object) -> None:
+        """Call a machine with `now_ns` first and carry out its effects. A machine that raises is replaced."""
+        if hosted.stopped:
+            return
+        try:
+            effects = hosted.call(name, self._state.now_ns, *arguments)
+        except Exception as error:
+            self._broke(hosted, f"{type(error).__name__} in {name}: {error}")
+            return
+        if effects:
+            self.apply(hosted, effects)
+
+    def receive(self, hosted: Hosted, source: NodeId, body: Raw) -> None:
+        """A frame's body came in on the channel of this machine. Raises `FrameError` when it does not decode."""
+        if (source, hosted.part.family) in self.refused:
+            raise FrameError("channel_refused", f"{source} speaks another version of {hosted.part.family}")
+        self.call(hosted, "on_message", source, hosted.decoder.decode(body))
+
+    def on_deadline(self) -> None:
+        """Call every machine whose time has come."""
+        now_ns = self._state.now_ns
+        for hosted in self.hosted:
+            if hosted.deadline is not None and hosted.deadline <= now_ns:
+                self.call(hosted, "on_deadline")
+                if hosted.deadline is not None and hosted.deadline <= now_ns:
+                    self._broke(hosted, f"next_deadline is not later than now after on_deadline ({hosted.deadline})")
+
+    def next_deadline(self) -> int | None:
+        """The earliest deadline of the machines."""
+        best: int | None = None
+        for hosted in self.hosted:
+            deadline = hosted.deadline
+            if deadline is not None and (best is None or deadline < best):
+                best = deadline
+        return best
+
+    # what concerns several machines
+
+    def tell_members(self, members: Sequence[Member]) -> None:
+        """Members are new or changed."""
+        for hosted in (self.detector, self.gossip, self.consensus):
+            self.call(hosted, "on_members", members)
+
+    def set_voters(self, voters: Voters) -> None:
+        """The configured voters changed."""
+        if voters != self.voters:
+            self.voters = voters
+            self.call(self.consensus, "on_voters", voters)
+
+    def publish(self, item: Item) -> None:
+        """Hold an item if it is one to keep, and have it spread."""
+        if item.kept:
+            self.items.put(item)
+        else:
+            self.items.mark_seen(item.stamp)
+        self.call(self.gossip, "on_publish", item)
+
+    def persisted(self, token: int) -> None:
+        """A record of the consensus engine is durable: release its barrier, then tell the engine."""
+        held = self._held.pop(token, None)
+        if held is None:
+            return
+        hosted, rest = held
+        self.apply(hosted, rest)
+        self.call(hosted, "on_persisted", token)
+
+    # effects
+
+    def apply(self, hosted: Hosted, effects: Effects) -> None:
+        """Carry out effects in order; those behind a `Persist` wait for the disk."""
+        for index, effect in enumerate(effects):
+            kind = type(effect)
+            if kind is Send:
+                self._send(hosted, effect)  # type: ignore[arg-type]
+            elif kind is Emit:
+                self._state.events.append((self, effect.event))  # type: ignore[union-attr]
+            elif isinstance(effect, Persist) and hosted.part.family == "consensus":
+                self._held[effect.token] = (hosted, effects[index + 1 :])
+                journal = journal_name(self.pool)
+                self._state.actions.append(WriteRecord(journal, effect.token, effect.record, effect.checkpoint))
+                return
+            else:
+                self._broke(hosted, f"expected Send, Emit or (consensus only) Persist, got {effect!r:.80}")
+                return
+
+    def _send(self, hosted: Hosted, send: Send) -> None:
+        family = hosted.part.family
+        plane = PLANE_OF[family]
+        endpoints = tuple(self._reachable(send.to, family))
+        if not endpoints:
+            return
+        try:
+            frame = self._frame(hosted, send.message)
+        except (FrameError, TypeError) as error:
+            self._broke(hosted, f"message cannot be sent: {error}")
+            return
+        lane = send.lane if len(frame) <= DATAGRAM_BYTES_MAX else "stream"
+        self._state.actions.append(Transmit(endpoints, plane, lane, frame))
+
+    def _frame(self, hosted: Hosted, message: Struct) -> bytes:
+        return encode_frame(hosted.channel, self._state.id, encode_body(message))
+
+    def _reachable(self, to: Iterable[NodeId], family: Family) -> Iterable[Endpoint]:
+        plane = PLANE_OF[family]
+        for node in to:
+            entry = self.table.get(node)
+            if entry is None or entry.member.status == "left" or node == self._state.id:
+                self._state.count("mpreg_sends_skipped_total", pool=self.pool, plane=plane)
+            elif (node, family) not in self.refused:
+                address = entry.member.address
+                yield Endpoint(address.host, address.port(plane))
+
+    def router_broke(self, error: Exception) -> None:
+        """The router raised in `route`."""
+        self._broke(self.router, f"{type(error).__name__} in route: {error}")
+
+    def _broke(self, hosted: Hosted, error: str) -> None:
+        part = hosted.part
+        stopped = hosted.broke(self._state.now_ns)
+        self._state.count("mpreg_plugin_errors_total", pool=self.pool, plugin=part.strategy)
+        self._state.emit(self, StrategyFailed(part.family, part.strategy, error, stopped))
+        if stopped:
+            return
+        try:
+            hosted.replace(self._machine(part))
+        except Exception as again:  # it cannot even be built: stop it rather than the node
+            hosted.stopped = True
+            hosted.deadline = None
+            self._state.emit(self, StrategyFailed(part.family, part.strategy, f"cannot be rebuilt: {again}", True))
+            return
+        members = tuple(entry.member for entry in self.table)
+        if part.family == "routing":
+            self.view_dirty = True
+        else:
+            self.call(hosted, "on_members", members)

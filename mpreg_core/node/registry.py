@@ -1,0 +1,148 @@
+"""What is served where, as this node knows it: its own services, its hub's clusters, its pool's, and the summaries."""
+
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from mpreg_core.contracts.api import Cluster
+from mpreg_core.contracts.router import Target
+from mpreg_core.errors import InvalidInputError, UnavailableError
+from mpreg_core.ids import LOWER_POOL, UPPER_POOL
+from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
+from mpreg_core.membership.federation import HubSummary
+from mpreg_core.node import topics
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.state import NodeState
+from mpreg_core.registry.clusters import ClusterRegistry
+from mpreg_core.registry.summary import ServiceSummary, aggregate, summarize
+from mpreg_core.units import ns
+
+UNBOUNDED = 1_000_000
+
+
+class NodeRegistry:
+    """Clusters of a hub by registration, clusters of members by their announcements."""
+
+    def __init__(self, state: NodeState) -> None:
+        settings = state.settings
+        self._state = state
+        self._sequence = 0
+        self.served: set[str] = set()
+        self._registered = ClusterRegistry(settings.id, settings.region, settings.capacity or UNBOUNDED)
+
+    # this node's own services
+
+    def serve(self, service: str) -> None:
+        """This node serves a service from now on. Raises `InvalidInputError`."""
+        if service not in self.served and len(self.served) >= SERVICES_PER_CLUSTER_MAX:
+            raise InvalidInputError(f"a node serves at most {SERVICES_PER_CLUSTER_MAX} services", where=self._state.id)
+        self.served.add(service)
+        upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
+        if upper is not None:
+            self.publish(upper)
+
+    def own_cluster(self) -> Cluster | None:
+        """What this node serves, as a cluster of its own name."""
+        settings = self._state.settings
+        if not self.served:
+            return None
+        return Cluster(
+            id=settings.id,
+            services=tuple(sorted(self.served)),
+            coordinates=settings.coordinates,
+            hub=self._state.parent or settings.id,
+            region=settings.region,
+            node=settings.id,
+        )
+
+    def publish(self, stack: PoolStack) -> None:
+        """Tell the pool of the hub what this node serves; a hub's own services go into its summary instead."""
+        cluster = self.own_cluster()
+        if cluster is None or self._state.settings.tier != "cluster":
+            return
+        self._sequence += 1
+        record = topics.ClusterRecord(self._state.id, self._state.incarnation, self._sequence, cluster)
+        stack.publish(topics.cluster_item(record, self._state.wall_ms))
+
+    # clusters registered with this hub
+
+    def register(self, cluster: Cluster) -> Cluster:
+        """Register with this hub. Raises `UnavailableError` where this is no hub, and as `ClusterRegistry.register`."""
+        if LOWER_POOL[self._state.settings.tier] != "local":
+            raise UnavailableError(
+                f"clusters register with a local hub, this node is of tier {self._state.settings.tier}",
+                where=self._state.id,
+            )
+        ttl_ns = ns(cluster.ttl) if cluster.ttl is not None else None
+        kept, change = self._registered.register(cluster, self._state.now_ns, ttl_ns)
+        self._state.emit(None, change)
+        return kept
+
+    def deregister(self, cluster: str) -> None:
+        """Raises `NotFoundError`."""
+        self._state.emit(None, self._registered.deregister(cluster))
+
+    def heartbeat(self, cluster: str, load: float | None, status: str | None) -> Cluster:
+        """Raises `NotFoundError`, `InvalidInputError`."""
+        kept, change = self._registered.heartbeat(cluster, self._state.now_ns, load, status)
+        if change is not None:
+            self._state.emit(None, change)
+        return kept
+
+    def next_deadline(self) -> int | None:
+        """When the next registered cluster may expire."""
+        return self._registered.next_deadline()
+
+    def on_deadline(self) -> None:
+        """Expire clusters without heartbeat."""
+        for change in self._registered.on_deadline(self._state.now_ns):
+            self._state.emit(None, change)
+
+    # what is known
+
+    def clusters(self) -> list[Cluster]:
+        """The clusters this node knows in full, by id: registered here, announced in its pools, its own."""
+        known = {cluster.id: cluster for cluster in self._announced()}
+        known.update((cluster.id, cluster) for cluster in self._registered.clusters())
+        own = self.own_cluster()
+        if own is not None:
+            known[own.id] = own
+        return [known[name] for name in sorted(known)]
+
+    def _announced(self) -> Iterable[Cluster]:
+        """Clusters of members that live; a member's failure makes its cluster unhealthy, not unknown."""
+        for stack in self._state.lowest_first():
+            for node, cluster in sorted(stack.clusters.items()):
+                member = stack.table.member(node)
+                if member is None or member.status == "left":
+                    continue
+                if member.status == "failed":
+                    yield structs.replace(cluster, status="unhealthy")
+                else:
+                    yield structs.replace(cluster, status="degraded") if member.draining else cluster
+
+    def offers(self, service: str) -> list[Cluster]:
+        """The clusters known in full that serve a service and are not unhealthy, this node's own among them."""
+        return [each for each in self.clusters() if service in each.services and each.status != "unhealthy"]
+
+    def summary(self, lower: PoolStack, summaries: Iterable[HubSummary]) -> ServiceSummary:
+        """What this hub tells of the services below it; the version is the enclosing summary's."""
+        settings = self._state.settings
+        own = summarize(self.clusters(), hub=settings.id, region=settings.region, incarnation=0, counter=0)
+        parts = [hub.services for hub in summaries if hub.services is not None]
+        if not parts:
+            return own
+        return aggregate((own, *parts), hub=settings.id, region=settings.region, incarnation=0, counter=0)
+
+    def locate(self, name: str) -> list[Target]:
+        """Where a cluster or a service of this name is, best known first."""
+        found: list[Target] = []
+        for cluster in self.clusters():
+            if cluster.id == name or name in cluster.services:
+                found.append(Target(node=cluster.node) if cluster.node else Target(node=self._state.id))
+        for stack in self._state.lowest_first():
+            for hub in stack.hubs.values():
+                services = hub.services
+                if hub.status == "alive" and services and (name in services.services or name in services.ids):
+                    found.append(Target(hub=hub.hub, region=hub.region))
+        return found

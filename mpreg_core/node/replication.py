@@ -1,0 +1,161 @@
+"""Replicated state at a node: the store, its items in the pools, and the relays between them.
+
+A key lives in a domain: one pool, one region, or the federation. A hub that sits in two pools of a domain relays each
+change from one to the other; merging is idempotent, so relays need no memory of their own.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from mpreg_core.contracts.api import Json, Scope, StateEntry, StatePolicy
+from mpreg_core.contracts.events import StateChanged
+from mpreg_core.contracts.gossip import Item
+from mpreg_core.errors import MpregError, UnavailableError
+from mpreg_core.node import topics
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.state import NodeState
+from mpreg_core.state.store import Merged, StateStore
+
+_SCOPES: dict[str, Scope] = {"p": "pool", "r": "region", "f": "federation"}
+_LETTER = {scope: letter for letter, scope in _SCOPES.items()}
+
+
+class Replication:
+    """The node's replicated keys. Inside the store and on the wire a key is `<domain>/<key>`."""
+
+    def __init__(self, state: NodeState) -> None:
+        self._state = state
+        self.store = StateStore(state.id, state.settings.started_ms)
+
+    # what users ask
+
+    def domain(self, scope: Scope) -> str:
+        """The domain that a scope means at this node. Raises `UnavailableError` outside of all pools."""
+        if scope == "federation":
+            return ""
+        if scope == "region":
+            return self._state.settings.region
+        home = self._state.home()
+        if home is None:
+            raise UnavailableError("this node has not joined a pool yet", where=self._state.id)
+        return home.pool
+
+    def put(
+        self, key: str, value: Json, scope: Scope, policy: StatePolicy | None, if_version: str | None
+    ) -> StateEntry:
+        """Write here and tell the domain's pools. Raises as `StateStore.put`."""
+        inner = self._inner(scope, key)
+        self.store.put(inner, value, wall_ms=self._state.wall_ms, scope=scope, policy=policy, if_version=if_version)
+        self._spread(scope, inner, except_for=None)
+        return self.get(key, scope)
+
+    def delete(self, key: str, scope: Scope, if_version: str | None) -> int:
+        """Remove here and tell the domain's pools; gives the revision. Raises as `StateStore.delete`."""
+        inner = self._inner(scope, key)
+        revision = self.store.delete(inner, wall_ms=self._state.wall_ms, scope=scope, if_version=if_version)
+        self._spread(scope, inner, except_for=None)
+        return revision
+
+    def get(self, key: str, scope: Scope) -> StateEntry:
+        """The entry as it is here. Raises `NotFoundError`."""
+        return self._outer(self.store.get(self._inner(scope, key), scope=scope))
+
+    def list(self, prefix: str, scope: Scope | None) -> Sequence[StateEntry]:
+        """The entries here of the domains this node is in, by key."""
+        found: list[StateEntry] = []
+        for each in (scope,) if scope else _SCOPES.values():
+            try:
+                inner = self._inner(each, prefix)
+            except UnavailableError:
+                continue
+            found += [self._outer(entry) for entry in self.store.list(inner, scope=each)]
+        return sorted(found, key=lambda entry: (entry.key, entry.scope))
+
+    def decide(
+        self, stack: PoolStack, inner: str, scope: Scope, value: Json, index: int, proposal: str, gone: bool
+    ) -> None:
+        """A decision of the pool's engine about a key: the store takes it, the other pools of the domain hear of it."""
+        try:
+            merged = self.store.decide(
+                inner, value, wall_ms=self._state.wall_ms, index=index, proposal=proposal, scope=scope, gone=gone
+            )
+        except MpregError as error:
+            self._state.count("mpreg_state_refused_total", code=error.code)
+            return
+        self._show(merged, stack)
+        if merged.changed:
+            self._spread(scope, inner, except_for=None)
+
+    # what arrives
+
+    def is_news(self, item_key: str, payload: bytes) -> bool:
+        """True if the item would change the store."""
+        scope, inner = _parse(item_key)
+        return self.store.is_news(inner, scope, payload, wall_ms=self._state.wall_ms)
+
+    def on_remote(self, stack: PoolStack, item: Item) -> None:
+        """A version came in by a pool's gossip. One of a domain that this pool is not part of is not taken."""
+        scope, inner = _parse(item.key)
+        if not self._belongs(stack, scope, inner.partition("/")[0]):
+            raise ValueError(f"{item.key} does not belong into {stack.pool}")
+        try:
+            merged = self.store.merge(inner, scope, item.payload, wall_ms=self._state.wall_ms)
+        except MpregError as error:
+            self._state.count("mpreg_state_refused_total", code=error.code)
+            return
+        if not merged.novel:
+            stack.items.put(item)
+        if merged.changed:
+            self._show(merged, stack)
+            self._spread(scope, inner, except_for=None if merged.novel else stack)
+
+    def fill(self, stack: PoolStack) -> None:
+        """This node entered a pool: what it holds for it is there to be found by the pool's anti-entropy."""
+        for scope, inner in self.store.keys():
+            if self._belongs(stack, scope, inner.partition("/")[0]):
+                stack.items.put(self._item(scope, inner))
+
+    def collect(self) -> None:
+        """Forget removals whose time is over."""
+        for scope, inner in self.store.collect(self._state.wall_ms):
+            for stack in self._state.stacks.values():
+                stack.items.remove(f"{topics.STATE}/{_LETTER[scope]}/{inner}")
+
+    def _spread(self, scope: Scope, inner: str, except_for: PoolStack | None) -> None:
+        item = self._item(scope, inner)
+        for stack in self._state.lowest_first():
+            if stack is not except_for and self._belongs(stack, scope, inner.partition("/")[0]):
+                held = stack.items.get(item.key)
+                if held is None or held.stamp != item.stamp:
+                    stack.publish(item)
+
+    def _show(self, merged: Merged, stack: PoolStack) -> None:
+        change = merged.visible
+        if change is not None:
+            key = change.key.partition("/")[2]
+            self._state.emit(stack, StateChanged(key, change.scope, change.revision, change.entry is None))
+
+    def _item(self, scope: Scope, inner: str) -> Item:
+        payload = self.store.payload(inner, scope=scope)
+        return topics.state_item(f"{_LETTER[scope]}/{inner}", payload, self._state.id, self._state.wall_ms)
+
+    def _belongs(self, stack: PoolStack, scope: Scope, domain: str) -> bool:
+        if scope == "federation":
+            return True
+        if scope == "pool":
+            return stack.pool == domain
+        if stack.tier == "regional":
+            return stack.pool == f"regional:{domain}"
+        return stack.tier == "local" and self._state.settings.region == domain
+
+    def _inner(self, scope: Scope, key: str) -> str:
+        return f"{self.domain(scope)}/{key}"
+
+    def _outer(self, entry: StateEntry) -> StateEntry:
+        return structs.replace(entry, key=entry.key.partition("/")[2])
+
+
+def _parse(item_key: str) -> tuple[Scope, str]:
+    _, letter, inner = item_key.split("/", 2)
+    return _SCOPES[letter], inner

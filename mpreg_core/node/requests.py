@@ -1,0 +1,319 @@
+"""Requests: where to hand them on, what each hop may spend, and how a reply finds its way back.
+
+Every node on the way keeps a pending entry with a deadline: a reply, or the deadline, ends it. Each node spends one
+hop, takes its own time off the budget, appends itself to `path` and never hands on to a node that `path` or an earlier
+try names, whatever the router says: a bad router can be slow but cannot loop. A try that certainly delivered nothing
+is followed by the next best one while budget remains; one that may have been delivered only if it is idempotent.
+"""
+
+from collections import OrderedDict
+from heapq import heappop, heappush
+
+from msgspec import Struct, structs
+
+from mpreg_core.contracts.events import RequestDone
+from mpreg_core.contracts.router import Forward, Target
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.ids import NodeId, PoolTier, Region
+from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUESTS_PENDING_MAX
+from mpreg_core.node.actions import Invoke
+from mpreg_core.node.locating import Locating, Place
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.state import NodeState
+from mpreg_core.units import NS_PER_MS
+from mpreg_core.wire.envelope import REQUEST_CHANNEL
+from mpreg_core.wire.request import ReplyFrame, RequestFrame
+
+_DRAINING = "the node is draining"
+
+HOP_RESERVE_NS = 2 * NS_PER_MS
+"""Kept back at each hop, so that the answer `timeout` arrives before the caller gives up."""
+
+
+class Pending(Struct):
+    """A request this node handed on or runs. `previous` is who waits for the reply, `token` a caller at this node."""
+
+    frame: RequestFrame
+    deadline_ns: int
+    started_ns: int
+    previous: NodeId | None
+    token: int | None
+    next_hop: NodeId | None = None
+    pool: str = ""
+    sent_ns: int = 0
+    tried: frozenset[NodeId] = frozenset()
+    running: bool = False
+
+
+class Outcome(Struct, frozen=True):
+    """What the caller at this node gets."""
+
+    reply: ReplyFrame
+    duration_ns: int
+
+
+class Requests:
+    """The requests in flight at this node; bounded by `REQUESTS_PENDING_MAX`."""
+
+    def __init__(self, state: NodeState, locating: Locating) -> None:
+        self._state = state
+        self._locating = locating
+        self._pending: dict[str, Pending] = {}
+        self._deadlines: list[tuple[int, str]] = []
+        self._answered: OrderedDict[str, ReplyFrame] = OrderedDict()
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def running(self) -> int:
+        """How many handlers run at this node."""
+        return sum(1 for pending in self._pending.values() if pending.running)
+
+    def next_deadline(self) -> int | None:
+        """The earliest deadline; O(1)."""
+        while self._deadlines and self._deadlines[0][1] not in self._pending:
+            heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def ask(
+        self,
+        token: int,
+        service: str,
+        payload: bytes,
+        timeout_ns: int,
+        *,
+        idempotent: bool = False,
+        node: NodeId | None = None,
+        cluster: str | None = None,
+        region: Region | None = None,
+        climb: PoolTier | None = None,
+    ) -> None:
+        """A caller at this node asks: `Complete(token, Outcome)` follows within the time-out."""
+        state = self._state
+        self._sequence += 1
+        frame = RequestFrame(
+            id=f"{state.id}/{state.incarnation:x}/{self._sequence:x}",
+            service=service,
+            payload=payload,
+            path=(state.id,),
+            hops_left=HOPS_MAX,
+            budget_ms=timeout_ns // NS_PER_MS,
+            idempotent=idempotent,
+            node=node,
+            cluster=cluster,
+            region=region,
+            climb=climb,
+        )
+        pending = Pending(frame, state.now_ns + timeout_ns, state.now_ns, None, token)
+        if self._admit(pending):
+            self._go(pending)
+
+    def on_request(self, source: NodeId, frame: RequestFrame) -> None:
+        """A neighbour hands a request on to this node."""
+        state = self._state
+        answered = self._answered.get(frame.id)
+        if answered is not None:
+            self._send(source, answered)
+            return
+        here = structs.replace(frame, path=(*frame.path, state.id), hops_left=frame.hops_left - 1)
+        budget_ns = frame.budget_ms * NS_PER_MS - HOP_RESERVE_NS
+        pending = Pending(here, state.now_ns + budget_ns, state.now_ns, source, None)
+        if state.id in frame.path or frame.id in self._pending:
+            self._refuse(pending, "no_route", "the request has been here before", keep=False)
+        elif frame.hops_left <= 0:
+            self._refuse(pending, "budget_spent", "the hop budget is used up", keep=False)
+        elif budget_ns <= 0:
+            self._refuse(pending, "timeout", "the time budget is used up", keep=False)
+        elif self._admit(pending):
+            self._go(pending)
+
+    def on_reply(self, source: NodeId, reply: ReplyFrame) -> None:
+        """A neighbour answers. Only the one the request went to is believed."""
+        pending = self._pending.get(reply.id)
+        if pending is None or pending.next_hop != source:
+            self._state.count("mpreg_replies_unexpected_total")
+            return
+        self._outcome(pending, ok=reply.code not in ("no_route", "timeout", "overloaded"))
+        if reply.code in _RETRIED and self._may_retry(pending, reply.delivered):
+            self._try_next(pending, reply)
+        else:
+            self._finish(pending, reply)
+
+    def on_handled(self, call: str, code: str, payload: bytes, message: str) -> None:
+        """A handler of this node returned (empty code) or failed."""
+        pending = self._pending.get(call)
+        if pending is not None and pending.running:
+            reply = self._reply(pending, code, message, payload, delivered=True)
+            self._remember(reply)
+            self._finish(pending, reply)
+
+    def on_unreachable(self, endpoint: Endpoint) -> None:
+        """The transport could not reach a routing port: what waits there has not been delivered, or may have been."""
+        for pending in [p for p in self._pending.values() if p.next_hop is not None]:
+            address = self._state.address_of(pending.next_hop or "")
+            if address is not None and (address.host, address.routing) == endpoint:
+                self._outcome(pending, ok=False)
+                lost = self._reply(pending, "no_route", f"{pending.next_hop} cannot be reached", delivered=True)
+                if self._may_retry(pending, delivered=True):
+                    self._try_next(pending, lost)
+                else:
+                    self._finish(pending, lost)
+
+    def on_deadline(self) -> None:
+        """End what nobody waits for any more."""
+        now_ns = self._state.now_ns
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            _, request_id = heappop(self._deadlines)
+            pending = self._pending.get(request_id)
+            if pending is not None and pending.deadline_ns <= now_ns:
+                waiting = pending.next_hop or "the handler"
+                if pending.next_hop is not None:
+                    self._outcome(pending, ok=False)
+                self._refuse(pending, "timeout", f"no reply in time from {waiting}", delivered=True)
+
+    # where to
+
+    def _go(self, pending: Pending) -> None:
+        reason = self._start(pending)
+        if reason:
+            code = "unavailable" if reason == _DRAINING else "no_route"
+            self._refuse(pending, code, reason)
+
+    def _start(self, pending: Pending) -> str:
+        """Run the request here, or hand it on to the best next hop that is left; else why neither can be."""
+        frame = pending.frame
+        avoid = frozenset(frame.path) | pending.tried
+        reason = ""
+        for place in self._locating.places(frame, avoid):
+            if place.target is None:
+                if self._state.draining and pending.token is None:
+                    return _DRAINING
+                self._run(pending, place)
+                return ""
+            way = self._way(place.target, avoid, frame)
+            if not isinstance(way, str):
+                self._forward(pending, place.frame, *way)
+                return ""
+            reason = way
+        return reason or self._locating.why_not(frame)
+
+    def _run(self, pending: Pending, place: Place) -> None:
+        frame = pending.frame
+        pending.running = True
+        pending.tried = pending.tried | {place.cluster} if place.cluster else pending.tried
+        self._state.actions.append(
+            Invoke(frame.id, frame.service, frame.payload, frame.path, pending.deadline_ns, place.endpoint)
+        )
+
+    def _way(self, target: Target, avoid: frozenset[NodeId], frame: RequestFrame) -> tuple[PoolStack, Forward] | str:
+        """The first pool, from the lowest up, whose router has a way; else the last refusal's reason."""
+        reason = "this node is in no pool"
+        for stack in self._state.lowest_first():
+            if stack.router.stopped:
+                continue
+            try:
+                route = stack.router.machine.route(target, avoid, frame.policy)
+            except Exception as error:  # a router's bug must not cost the request
+                stack.router_broke(error)
+                continue
+            if isinstance(route, Forward):
+                if route.next_hop not in avoid and stack.table.member(route.next_hop) is not None:
+                    return stack, route
+                self._state.count("mpreg_router_repeats_total", pool=stack.pool)
+                reason = f"the router of {stack.pool} named {route.next_hop}, which was visited or is unknown"
+            else:
+                reason = getattr(route, "reason", "the router says it is here, but it is not served here")
+        return reason
+
+    def _forward(self, pending: Pending, frame: RequestFrame, stack: PoolStack, route: Forward) -> None:
+        member = stack.table.member(route.next_hop)
+        assert member is not None
+        now_ns = self._state.now_ns
+        pending.next_hop, pending.pool, pending.sent_ns = route.next_hop, stack.pool, now_ns
+        pending.tried = pending.tried | {route.next_hop}
+        budget_ms = max(0, pending.deadline_ns - now_ns) // NS_PER_MS
+        sent = structs.replace(frame, budget_ms=budget_ms)
+        self._state.transmit((member.address,), REQUEST_CHANNEL, "routing", sent)
+
+    def _may_retry(self, pending: Pending, delivered: bool) -> bool:
+        return (pending.frame.idempotent or not delivered) and pending.deadline_ns > self._state.now_ns
+
+    def _try_next(self, pending: Pending, otherwise: ReplyFrame) -> None:
+        if self._start(pending):
+            self._finish(pending, otherwise)
+
+    # the end
+
+    def _admit(self, pending: Pending) -> bool:
+        if len(self._pending) >= REQUESTS_PENDING_MAX:
+            self._refuse(pending, "overloaded", f"{REQUESTS_PENDING_MAX} requests wait here", keep=False)
+            return False
+        self._pending[pending.frame.id] = pending
+        heappush(self._deadlines, (pending.deadline_ns, pending.frame.id))
+        return True
+
+    def _refuse(self, pending: Pending, code: str, message: str, *, keep: bool = True, delivered: bool = False) -> None:
+        reply = self._reply(pending, code, message, delivered=delivered)
+        if keep:
+            self._finish(pending, reply)
+        else:
+            self._answer(pending, reply)
+
+    def _reply(
+        self,
+        pending: Pending,
+        code: str,
+        message: str,
+        payload: bytes = b"",
+        *,
+        delivered: bool = False,
+    ) -> ReplyFrame:
+        return ReplyFrame(
+            id=pending.frame.id,
+            code=code,
+            payload=payload,
+            where=self._state.id,
+            path=pending.frame.path,
+            message=message,
+            delivered=delivered,
+        )
+
+    def _finish(self, pending: Pending, reply: ReplyFrame) -> None:
+        self._pending.pop(reply.id, None)
+        self._answer(pending, reply)
+
+    def _answer(self, pending: Pending, reply: ReplyFrame) -> None:
+        state = self._state
+        if pending.previous is not None:
+            self._send(pending.previous, reply)
+            return
+        if pending.token is not None:
+            duration_ns = state.now_ns - pending.started_ns
+            outcome = reply.code or "ok"
+            state.count("mpreg_requests_total", outcome=outcome)
+            state.emit(None, RequestDone(pending.frame.service, outcome, len(reply.path) - 1, duration_ns))
+            state.complete(pending.token, Outcome(reply, duration_ns))
+
+    def _send(self, to: NodeId, reply: ReplyFrame) -> None:
+        address = self._state.address_of(to)
+        if address is None:
+            self._state.count("mpreg_replies_lost_total")
+        else:
+            self._state.transmit((address,), REQUEST_CHANNEL, "routing", reply)
+
+    def _remember(self, reply: ReplyFrame) -> None:
+        """A handler ran: the same request id must get the same answer, not a second run."""
+        self._answered[reply.id] = reply
+        if len(self._answered) > min(DEDUPE_IDS_MAX, 1024):
+            self._answered.popitem(last=False)
+
+    def _outcome(self, pending: Pending, *, ok: bool) -> None:
+        stack = self._state.stacks.get(pending.pool)
+        if stack is not None and pending.next_hop is not None:
+            stack.call(stack.router, "on_outcome", pending.next_hop, ok, self._state.now_ns - pending.sent_ns)
+
+
+_RETRIED = frozenset(("no_route", "overloaded", "unavailable", "timeout"))
+"""Outcomes after which another way is worth a try."""

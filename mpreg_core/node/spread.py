@@ -1,0 +1,70 @@
+"""Messages to everyone: publishing, and test messages that measure how fast gossip spreads."""
+
+from collections import OrderedDict
+
+from msgspec import Struct
+
+from mpreg_core.contracts.events import Published, SpreadMeasured
+from mpreg_core.ids import NodeId
+from mpreg_core.node import topics
+from mpreg_core.node.state import NodeState
+from mpreg_core.wire.control import Received
+
+PROBES_MAX = 64
+
+
+class Probe(Struct):
+    """A test message under way: who must get it, who said so."""
+
+    started_ns: int
+    members: set[NodeId]
+    reached: set[NodeId]
+    last_ns: int
+
+
+class Spread:
+    """Publishes, and counts the answers to test messages; the newest `PROBES_MAX` are remembered."""
+
+    def __init__(self, state: NodeState) -> None:
+        self._state = state
+        self._probes: OrderedDict[str, Probe] = OrderedDict()
+        self._sequence = 0
+
+    def _new_id(self) -> str:
+        self._sequence += 1
+        return f"{self._state.id}-{self._state.settings.started_ms:x}-{self._sequence}"
+
+    def publish(self, topic: str, payload: bytes) -> str:
+        """Publish a message in all pools of this node; hubs relay it to the rest. Gives its id."""
+        state = self._state
+        record = topics.MessageRecord(self._new_id(), topic, payload, state.id)
+        item = topics.message_item(record, state.wall_ms)
+        for stack in state.lowest_first():
+            stack.publish(item)
+        state.emit(None, Published(record.id, topic, payload, state.id))
+        return record.id
+
+    def measure(self) -> tuple[str, int]:
+        """Spread a test message in the pools of this node: its id, and how many members should get it."""
+        state = self._state
+        record = topics.ProbeRecord(self._new_id(), state.id)
+        members = {member.id for stack in state.stacks.values() for member in stack.table.present()} - {state.id}
+        self._probes[record.id] = Probe(state.now_ns, members, set(), state.now_ns)
+        if len(self._probes) > PROBES_MAX:
+            self._probes.popitem(last=False)
+        item = topics.probe_item(record, state.wall_ms)
+        for stack in state.lowest_first():
+            stack.publish(item)
+        return record.id, len(members)
+
+    def on_received(self, source: NodeId, received: Received) -> None:
+        """A member got a test message."""
+        probe = self._probes.get(received.probe)
+        if probe is None or source not in probe.members or source in probe.reached:
+            return
+        probe.reached.add(source)
+        probe.last_ns = self._state.now_ns
+        spread = SpreadMeasured(
+            received.probe, len(probe.reached), len(probe.members), probe.last_ns - probe.started_ns
+        )
+        self._state.emit(None, spread)

@@ -1,0 +1,147 @@
+"""What the parts of a node share: who it is, its pools, and the actions of the step under way."""
+
+from collections import deque
+from collections.abc import Iterable
+from random import Random
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from mpreg_core.contracts.events import Event, NodeStateChanged, Occurrence
+from mpreg_core.contracts.members import Address, Member, Speaks, Status
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.errors import MpregError
+from mpreg_core.ids import Lane, NodeId, Plane, PoolId, PoolTier
+from mpreg_core.node.actions import Action, Complete, Notify, Transmit
+from mpreg_core.node.parts import NodeSettings, PartsOf
+from mpreg_core.units import NS_PER_MS
+from mpreg_core.wire.codec import FrameError, encode_body, encode_frame
+
+if TYPE_CHECKING:
+    from mpreg_core.node.pool_stack import PoolStack
+
+CounterKey = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class NodeState:
+    """Mutable, owned by `NodeCore`. `life` is starting, joining, ready, draining or stopped."""
+
+    def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
+        self.settings = settings
+        self.parts_of = parts_of
+        self.stacks: dict[PoolId, PoolStack] = {}
+        self.incarnation = settings.remembered.incarnation
+        self.parent: NodeId | None = None
+        self.life = "starting"
+        self.now_ns = 0
+        self.wall_offset_ns = 0
+        self.counters: dict[CounterKey, int] = {}
+        self.actions: list[Action] = []
+        self.events: deque[tuple[PoolStack | None, Event]] = deque()
+        self.rng = self.stream("node")
+
+    def stream(self, *names: str) -> Random:
+        """A random stream of its own for each use, from the node's seed."""
+        return Random(f"{self.settings.seed}/{self.settings.id}/{'/'.join(names)}")
+
+    @property
+    def id(self) -> NodeId:
+        """This node."""
+        return self.settings.id
+
+    @property
+    def wall_ms(self) -> int:
+        """The wall clock of this step."""
+        return (self.now_ns + self.wall_offset_ns) // NS_PER_MS
+
+    @property
+    def draining(self) -> bool:
+        """True once the node takes no new work."""
+        return self.life in ("draining", "stopped")
+
+    def own_record(self, tier: PoolTier, status: Status = "alive") -> Member:
+        """This node's record, as of now, for its pool of a tier."""
+        settings = self.settings
+        speaks = tuple(Speaks(part.family, part.protocol, *part.wire) for part in self.parts_of(tier).all())
+        return Member(
+            id=settings.id,
+            incarnation=self.incarnation,
+            status=status,
+            tier=settings.tier,
+            region=settings.region,
+            address=settings.address,
+            started_ms=settings.started_ms,
+            coordinates=settings.coordinates,
+            parent=self.parent,
+            speaks=speaks,
+            version=settings.version,
+            draining=self.draining,
+            tags=settings.tags,
+        )
+
+    def stack_of(self, tier: PoolTier) -> "PoolStack | None":
+        """This node's pool of a tier, if it is in one."""
+        for stack in self.stacks.values():
+            if stack.tier == tier:
+                return stack
+        return None
+
+    def home(self) -> "PoolStack | None":
+        """The pool meant by scope `pool`: the one this node leads, else the one it is in."""
+        order: tuple[PoolTier, ...] = ("local", "regional", "global")
+        return next((stack for tier in order if (stack := self.stack_of(tier))), None)
+
+    def lowest_first(self) -> "list[PoolStack]":
+        """The pools, from the lowest tier up."""
+        order: tuple[PoolTier, ...] = ("local", "regional", "global")
+        return [stack for tier in order for stack in self.stacks.values() if stack.tier == tier]
+
+    def count(self, name: str, n: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+        key = (name, tuple(sorted(labels.items())))
+        self.counters[key] = self.counters.get(key, 0) + n
+
+    def emit(self, stack: "PoolStack | None", event: Event) -> None:
+        """State a fact: wired and shown to observers later in this step."""
+        self.events.append((stack, event))
+
+    def notify(self, stack: "PoolStack | None", event: Event) -> None:
+        """Show a fact to observers."""
+        pool = stack.pool if stack is not None else ""
+        self.actions.append(Notify(Occurrence(self.now_ns, self.id, pool, event)))
+
+    def complete(self, token: int, result: Struct | MpregError | None) -> None:
+        """A command has its outcome."""
+        self.actions.append(Complete(token, result))
+
+    def set_life(self, life: str, reason: str = "") -> None:
+        """Move on in the life cycle."""
+        if life != self.life:
+            self.life = life
+            self.emit(None, NodeStateChanged(life, reason))
+
+    def transmit(
+        self, to: Iterable[Address], channel: int, plane: Plane, message: Struct, lane: Lane = "stream"
+    ) -> None:
+        """Send one of core's own messages. One over the frame limit is dropped and counted."""
+        endpoints = tuple(Endpoint(address.host, address.port(plane)) for address in to)
+        try:
+            frame = encode_frame(channel, self.id, encode_body(message))
+        except FrameError as error:
+            self.count("mpreg_frames_dropped_total", plane=plane, reason=error.code)
+            return
+        self.actions.append(Transmit(endpoints, plane, lane, frame))
+
+    def address_of(self, node: NodeId) -> Address | None:
+        """Where a member of any of the pools listens."""
+        member = self.member(node)
+        return member.address if member is not None else None
+
+    def member(self, node: NodeId) -> Member | None:
+        """The record of a member of any of the pools, an alive one first."""
+        found: Member | None = None
+        for stack in self.stacks.values():
+            member = stack.table.member(node)
+            if member is not None and (found is None or member.status == "alive"):
+                found = member
+        return found

@@ -1,0 +1,83 @@
+"""What core's own gossip items mean: a key's prefix says who understands the payload and which version wins."""
+
+from msgspec import Struct, msgpack
+
+from mpreg_core.contracts.api import Cluster
+from mpreg_core.contracts.gossip import BULK, NORMAL, URGENT, Item
+from mpreg_core.contracts.members import Member
+from mpreg_core.ids import NodeId
+from mpreg_core.membership.federation import HubSummary, encode_summary
+from mpreg_core.state.items import make_stamp
+
+MEMBER, HUB, CLUSTER, STATE, MESSAGE, PROBE = "m", "h", "c", "s", "e", "t"
+"""A member's record, a hub's summary, a cluster served by a member, a replicated key, a message, a test message."""
+
+
+class ClusterRecord(Struct, frozen=True, array_like=True):
+    """What a member serves. The member alone writes it: `incarnation` and `sequence` order the versions."""
+
+    node: NodeId
+    incarnation: int
+    sequence: int
+    cluster: Cluster | None  # None = nothing any more
+
+
+class MessageRecord(Struct, frozen=True, array_like=True):
+    """A published message: the payload is encoded JSON."""
+
+    id: str
+    topic: str
+    payload: bytes
+    origin: NodeId
+
+
+class ProbeRecord(Struct, frozen=True, array_like=True):
+    """A test message; whoever gets it tells the origin."""
+
+    id: str
+    origin: NodeId
+
+
+members = msgpack.Decoder(Member)
+clusters = msgpack.Decoder(ClusterRecord)
+messages = msgpack.Decoder(MessageRecord)
+probes = msgpack.Decoder(ProbeRecord)
+
+
+def topic_of(key: str) -> str:
+    """The prefix of a key, up to the first `/`."""
+    return key.partition("/")[0]
+
+
+def _item(key: str, payload: bytes, origin: NodeId, born_ms: int, priority: int, kept: bool = True) -> Item:
+    return Item(key, make_stamp(payload, key), payload, origin, born_ms, priority, kept)
+
+
+def member_item(member: Member, origin: NodeId, born_ms: int) -> Item:
+    """A member's record as an item; urgent."""
+    return _item(f"{MEMBER}/{member.id}", msgpack.encode(member), origin, born_ms, URGENT)
+
+
+def hub_item(summary: HubSummary, origin: NodeId, born_ms: int) -> Item:
+    """A hub's summary as an item."""
+    return _item(f"{HUB}/{summary.hub}", encode_summary(summary), origin, born_ms, NORMAL)
+
+
+def cluster_item(record: ClusterRecord, born_ms: int) -> Item:
+    """What a member serves as an item."""
+    return _item(f"{CLUSTER}/{record.node}", msgpack.encode(record), record.node, born_ms, NORMAL)
+
+
+def state_item(key: str, payload: bytes, origin: NodeId, born_ms: int) -> Item:
+    """A replicated key as an item; `key` begins with its scope."""
+    return _item(f"{STATE}/{key}", payload, origin, born_ms, NORMAL)
+
+
+def message_item(record: MessageRecord, born_ms: int) -> Item:
+    """A published message as an item: delivered once, not kept."""
+    return _item(f"{MESSAGE}/{record.id}", msgpack.encode(record), record.origin, born_ms, BULK, kept=False)
+
+
+def probe_item(record: ProbeRecord, born_ms: int) -> Item:
+    """A test message as an item: delivered once, not kept."""
+    return _item(f"{PROBE}/{record.id}", msgpack.encode(record), record.origin, born_ms, BULK, kept=False)

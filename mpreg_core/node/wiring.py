@@ -1,0 +1,76 @@
+"""The one table of what a machine's fact means for its siblings and core; all else goes to observers only."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mpreg_core.contracts.events import (
+    Decided,
+    Delivered,
+    Event,
+    LeaderChanged,
+    MemberChanged,
+    ReadDone,
+    RoundTrip,
+    SnapshotInstalled,
+    Verdict,
+)
+from mpreg_core.node.pool_stack import PoolStack
+
+if TYPE_CHECKING:
+    from mpreg_core.node.core import NodeCore
+
+Wire = Callable[["NodeCore", PoolStack, Event], None]
+
+
+def _verdict(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, Verdict)
+    core.merging.on_verdict(stack, event)
+
+
+def _round_trip(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, RoundTrip)
+    stack.table.measured(event.peer, event.rtt_ns)
+    stack.call(stack.gossip, "on_round_trip", event.peer, event.rtt_ns)
+
+
+def _delivered(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, Delivered)
+    core.merging.on_delivered(stack, event)
+
+
+def _member_changed(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, MemberChanged)
+    if event.member.id == core.state.parent and event.change in ("failed", "left", "updated"):
+        core.joining.hurry()
+
+
+def _decided(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, Decided)
+    core.decisions.on_decided(stack, event)
+
+
+def _read_done(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, ReadDone)
+    core.decisions.on_read_done(event)
+
+
+def _leader_changed(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, LeaderChanged)
+    core.state.count("mpreg_leader_changes_total", pool=stack.pool)
+
+
+def _snapshot_installed(core: "NodeCore", stack: PoolStack, event: Event) -> None:
+    assert isinstance(event, SnapshotInstalled)
+    core.decisions.on_snapshot(stack, event)
+
+
+WIRES: dict[type[Event], Wire] = {
+    Verdict: _verdict,
+    RoundTrip: _round_trip,
+    Delivered: _delivered,
+    MemberChanged: _member_changed,
+    Decided: _decided,
+    ReadDone: _read_done,
+    LeaderChanged: _leader_changed,
+    SnapshotInstalled: _snapshot_installed,
+}

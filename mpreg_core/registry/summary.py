@@ -1,0 +1,186 @@
+"""Summaries: what a hub tells the federation of its clusters, in bounded size, and how a region's hubs become one."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mpreg_core import limits
+from mpreg_core.contracts.api import Cluster
+from mpreg_core.contracts.members import Coordinates
+from mpreg_core.errors import ProtocolError
+from mpreg_core.ids import ClusterId, NodeId, Region
+from mpreg_core.registry.selection import HEALTH_ORDER
+from mpreg_core.registry.validation import CAPACITY_MAX, LOAD_MAX, Status
+
+NUMBERS_BYTES = 128
+"""What the numbers, framing and fixed words of one line take on the wire at most, beside its names."""
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Load: TypeAlias = Annotated[float, Meta(ge=0, le=LOAD_MAX)]
+
+
+class ServiceLine(Struct, frozen=True, array_like=True):
+    """One service below a hub.
+
+    `healthy` of `clusters` are healthy; `capacity` is the sum of those that take requests (healthy or degraded),
+    `load` their mean weighted by capacity. `best` is the cluster to try first, with its own status, load and place;
+    `hub` the one it is registered with.
+    """
+
+    clusters: Count
+    healthy: Count
+    capacity: Annotated[float, Meta(ge=0, le=CAPACITY_MAX * limits.SUMMARY_IDS_MAX**2)]
+    load: Load
+    best: ClusterId
+    hub: NodeId
+    status: Status
+    best_load: Load
+    place: Coordinates | None = None
+
+
+class ServiceSummary(Struct, frozen=True, array_like=True):
+    """All that a hub tells of what is below it. Fields are only ever appended, with defaults.
+
+    `ids` are the clusters' ids, sorted, and `services` the lines by name; both are cut to their limits and then
+    `cut` is true: what is missing must be asked for further up or down. `clusters` counts all.
+    """
+
+    hub: NodeId
+    region: Region
+    incarnation: Count
+    counter: Count
+    clusters: Count
+    services: dict[str, ServiceLine]
+    ids: tuple[ClusterId, ...] = ()
+    cut: bool = False
+
+    def order(self) -> tuple[int, int]:
+        """Of two summaries of one hub the higher is the newer: a restart raises the first, a change the second."""
+        return (self.incarnation, self.counter)
+
+    def offer(self, service: str) -> Cluster | None:
+        """The best cluster for a service below this hub, as far as the summary tells; None if it has no such one."""
+        line = self.services.get(service)
+        if line is None:
+            return None
+        return Cluster(
+            id=line.best,
+            services=(service,),
+            coordinates=line.place,
+            capacity=line.capacity,
+            load=line.best_load,
+            hub=line.hub,
+            region=self.region,
+            status=line.status,
+        )
+
+
+def newer(held: ServiceSummary | None, came: ServiceSummary) -> bool:
+    """True if the summary that came replaces the one held of its hub."""
+    return held is None or came.order() > held.order()
+
+
+def summarize(
+    clusters: Iterable[Cluster], *, hub: NodeId, region: Region, incarnation: int, counter: int
+) -> ServiceSummary:
+    """The summary of a local hub's own clusters."""
+    known = sorted(clusters, key=lambda cluster: cluster.id)
+    lines: dict[str, list[ServiceLine]] = {}
+    for cluster in known:
+        line = _line(cluster, hub)
+        for service in cluster.services:
+            lines.setdefault(service, []).append(line)
+    ids = tuple(cluster.id for cluster in known)
+    return _bounded(ServiceSummary(hub, region, incarnation, counter, len(known), _added(lines), ids))
+
+
+def aggregate(
+    summaries: Iterable[ServiceSummary], *, hub: NodeId, region: Region, incarnation: int, counter: int
+) -> ServiceSummary:
+    """The summary that a hub gives of the hubs below it; of two of one hub the newer counts."""
+    newest: dict[NodeId, ServiceSummary] = {}
+    for summary in summaries:
+        if newer(newest.get(summary.hub), summary):
+            newest[summary.hub] = summary
+    lines: dict[str, list[ServiceLine]] = {}
+    for _, summary in sorted(newest.items()):
+        for service, line in summary.services.items():
+            lines.setdefault(service, []).append(line)
+    ids = tuple(sorted({cluster for summary in newest.values() for cluster in summary.ids}))
+    clusters = sum(summary.clusters for summary in newest.values())
+    cut = any(summary.cut for summary in newest.values())
+    return _bounded(ServiceSummary(hub, region, incarnation, counter, clusters, _added(lines), ids, cut))
+
+
+def encode_summary(summary: ServiceSummary) -> bytes:
+    """Its bytes: at most `limits.ITEM_BYTES_MAX` for one of this module's making; equal summaries, equal bytes."""
+    return _encoder.encode(summary)
+
+
+def decode_summary(payload: bytes) -> ServiceSummary:
+    """A summary from bytes of the network. Raises `ProtocolError`."""
+    try:
+        summary = _decoder.decode(payload)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ProtocolError(f"expected a service summary, got {len(payload)} bytes that are none: {error}") from None
+    for name, size, size_max in (
+        ("bytes", len(payload), limits.ITEM_BYTES_MAX),
+        ("services", len(summary.services), limits.SUMMARY_SERVICES_MAX),
+        ("ids", len(summary.ids), limits.SUMMARY_IDS_MAX),
+    ):
+        if size > size_max:
+            raise ProtocolError(f"expected at most {size_max} {name} in a summary, got {size}", where=summary.hub)
+    return summary
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(ServiceSummary)
+
+
+def _line(cluster: Cluster, hub: NodeId) -> ServiceLine:
+    takes = cluster.status != "unhealthy"
+    return ServiceLine(
+        clusters=1,
+        healthy=int(cluster.status == "healthy"),
+        capacity=cluster.capacity if takes else 0.0,
+        load=cluster.load if takes else 0.0,
+        best=cluster.id,
+        hub=hub,
+        status=cluster.status,
+        best_load=cluster.load,
+        place=cluster.coordinates,
+    )
+
+
+def _added(lines: Mapping[str, list[ServiceLine]]) -> dict[str, ServiceLine]:
+    """One line for each service: sums, the mean load by capacity, and the best of the best."""
+    added = {}
+    for service, parts in lines.items():
+        capacity = sum(part.capacity for part in parts)
+        weighed = sum(part.load * part.capacity for part in parts)
+        best = min(parts, key=lambda part: (HEALTH_ORDER[part.status], part.best_load, part.hub, part.best))
+        added[service] = msgspec.structs.replace(
+            best,
+            clusters=sum(part.clusters for part in parts),
+            healthy=sum(part.healthy for part in parts),
+            capacity=capacity,
+            load=weighed / capacity if capacity else 0.0,
+        )
+    return added
+
+
+def _bounded(summary: ServiceSummary) -> ServiceSummary:
+    """Cut to the limits: ids from the end, services from those with the fewest healthy clusters."""
+    ids = summary.ids[: limits.SUMMARY_IDS_MAX]
+    room = limits.ITEM_BYTES_MAX - NUMBERS_BYTES - sum(len(each) + 3 for each in (summary.hub, summary.region, *ids))
+    kept: dict[str, ServiceLine] = {}
+    for service in sorted(summary.services, key=lambda name: (-summary.services[name].healthy, name)):
+        line = summary.services[service]
+        room -= NUMBERS_BYTES + len(service) + len(line.best) + len(line.hub)
+        if room < 0 or len(kept) == limits.SUMMARY_SERVICES_MAX:
+            break
+        kept[service] = line
+    cut = summary.cut or len(ids) < len(summary.ids) or len(kept) < len(summary.services)
+    return msgspec.structs.replace(summary, services=kept, ids=ids, cut=cut)

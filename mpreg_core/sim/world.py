@@ -1,0 +1,276 @@
+"""A world of nodes under a virtual clock. The same seed gives the same world, frame by frame: compare `digest()`.
+
+Each node is the real `NodeCore`. The world plays the driver: it carries out the node's actions on a simulated network
+and disk, and calls it when its deadline comes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from heapq import heappop, heappush
+from random import Random
+
+from msgspec import Struct
+
+from mpreg_core.contracts.events import Occurrence
+from mpreg_core.contracts.failure_detector import Evidence
+from mpreg_core.contracts.members import Address
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.errors import MpregError
+from mpreg_core.ids import PLANES, NodeId, Plane
+from mpreg_core.node.actions import Action, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
+from mpreg_core.node.core import NodeCore
+from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, decode_remembered
+from mpreg_core.sim.network import Faults, Network
+from mpreg_core.units import NS_PER_MS, ns, seconds
+
+DISK_NS = 300_000
+EPOCH_MS = 1_700_000_000_000
+PORTS: dict[Plane, int] = {plane: 1 + index for index, plane in enumerate(PLANES)}
+
+Handler = Callable[[Invoke], tuple[str, bytes]]
+"""A service's handler in the simulator: (error code or empty, payload)."""
+
+
+@dataclass(eq=False)
+class SimNode:
+    """One node of the world. `events` are its occurrences since it was started, `results` the outcomes by token."""
+
+    id: NodeId
+    settings: NodeSettings
+    parts_of: PartsOf
+    core: NodeCore
+    alive: bool = True
+    paused: bool = False
+    stopped: str = ""
+    life: int = 0
+    due_ns: int | None = None
+    events: list[Occurrence] = field(default_factory=list)
+    results: dict[int, Struct | MpregError | None] = field(default_factory=dict)
+    handlers: dict[str, Handler] = field(default_factory=dict)
+    disk: dict[str, list[bytes]] = field(default_factory=dict)
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+
+
+class World:
+    """Nodes, a clock that jumps from event to event, a network and disks."""
+
+    def __init__(self, seed: int, faults: Faults | None = None) -> None:
+        self.now_ns = 1_000_000_000
+        self.seed = seed
+        self.network = Network(Random(f"{seed}/network"), faults)
+        self.nodes: dict[NodeId, SimNode] = {}
+        self.frames = 0
+        self.bytes = 0
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._digest = blake2b(digest_size=16)
+
+    # the population
+
+    def add(self, settings: NodeSettings, parts_of: PartsOf, *, start: bool = True) -> SimNode:
+        """Add a node; its id is its host name."""
+        settings = replace(settings, seed=self.seed, address=address_of(settings.id), started_ms=self.wall_ms)
+        node = SimNode(settings.id, settings, parts_of, NodeCore(settings, parts_of), alive=False)
+        self.nodes[node.id] = node
+        self.network.place(node.id, settings.coordinates)
+        if start:
+            self.start(node.id)
+        return node
+
+    def start(self, node_id: NodeId) -> SimNode:
+        """Start a node that was added or has crashed: with what its disk holds, nothing else."""
+        node = self.nodes[node_id]
+        assert not node.alive
+        records = {name: tuple(held) for name, held in node.disk.items()}
+        remembered = decode_remembered(records.get(NODE_JOURNAL, ()))
+        settings = replace(node.settings, started_ms=self.wall_ms, records=records, remembered=remembered)
+        node.core = NodeCore(settings, node.parts_of)
+        node.alive, node.paused, node.stopped = True, False, ""
+        node.life += 1
+        node.events, node.results = [], {}
+        self._do(node, node.core.start(self.now_ns, EPOCH_MS * NS_PER_MS))
+        return node
+
+    def crash(self, node_id: NodeId) -> None:
+        """Kill a node: what was not yet on its disk is gone."""
+        node = self.nodes[node_id]
+        node.alive = False
+        node.life += 1
+        node.due_ns = None
+
+    def pause(self, node_id: NodeId) -> None:
+        """Stop a process without killing it: what arrives waits."""
+        self.nodes[node_id].paused = True
+
+    def resume(self, node_id: NodeId) -> None:
+        """Let a paused process go on."""
+        node = self.nodes[node_id]
+        node.paused = False
+        waiting, node.waiting = node.waiting, []
+        for deliver in waiting:
+            deliver()
+        self._schedule(node)
+
+    # time
+
+    @property
+    def wall_ms(self) -> int:
+        """The world's wall clock."""
+        return EPOCH_MS + self.now_ns // NS_PER_MS
+
+    def run(self, duration_s: float) -> None:
+        """Let time pass."""
+        self.run_until(lambda: False, duration_s)
+
+    def run_until(self, done: Callable[[], bool], timeout_s: float) -> float:
+        """Let time pass until `done()`, at most so long; gives the seconds that passed. `done` is asked each 10 ms."""
+        begun, end_ns = self.now_ns, self.now_ns + ns(timeout_s)
+        ask_ns = self.now_ns
+        while True:
+            if self.now_ns >= ask_ns:
+                if done():
+                    break
+                ask_ns = self.now_ns + 10 * NS_PER_MS
+            if not self._queue or self._queue[0][0] > min(end_ns, ask_ns):
+                self.now_ns = min(end_ns, ask_ns)
+                if self.now_ns >= end_ns:
+                    break
+                continue
+            at_ns, _, event = heappop(self._queue)
+            self.now_ns = max(self.now_ns, at_ns)
+            event()
+        return seconds(self.now_ns - begun)
+
+    def command(self, node_id: NodeId, act: Callable[[NodeCore], None]) -> None:
+        """Do something at a node as its driver would for a caller."""
+        node = self.nodes[node_id]
+        node.core.step(self.now_ns)
+        act(node.core)
+        self._do(node, node.core.finish())
+
+    def leave(self, node_id: NodeId) -> None:
+        """Have a node announce its departure, then stop it."""
+        node = self.nodes[node_id]
+        self._do(node, node.core.leave(self.now_ns))
+        node.alive = False
+        node.life += 1
+
+    def digest(self) -> str:
+        """A hash over every frame delivered so far, with its time and place."""
+        return self._digest.hexdigest()
+
+    # the driver's part
+
+    def _at(self, at_ns: int, event: Callable[[], None]) -> None:
+        self._sequence += 1
+        heappush(self._queue, (at_ns, self._sequence, event))
+
+    def _schedule(self, node: SimNode) -> None:
+        due_ns = max(node.core.next_deadline(), self.now_ns + 1)
+        if node.due_ns is not None and node.due_ns <= due_ns:
+            return
+        node.due_ns = due_ns
+        life = node.life
+        self._at(due_ns, lambda: self._deadline(node, life, due_ns))
+
+    def _deadline(self, node: SimNode, life: int, due_ns: int) -> None:
+        if node.life != life or node.due_ns != due_ns:
+            return
+        node.due_ns = None
+        if node.paused:
+            return
+        if node.core.next_deadline() <= self.now_ns:
+            self._do(node, node.core.on_deadline(self.now_ns))
+        else:
+            self._schedule(node)
+
+    def _do(self, node: SimNode, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Transmit):
+                self._transmit(node, action)
+            elif isinstance(action, Notify):
+                node.events.append(action.occurrence)
+            elif isinstance(action, WriteRecord):
+                self._write(node, action)
+            elif isinstance(action, Invoke):
+                self._invoke(node, action)
+            elif isinstance(action, Complete):
+                node.results[action.token] = action.result
+            elif isinstance(action, StopNode):
+                node.stopped = action.reason
+        if node.alive:
+            self._schedule(node)
+
+    def _transmit(self, node: SimNode, action: Transmit) -> None:
+        for endpoint in action.to:
+            target = self.nodes.get(endpoint.host)
+            self.frames += 1
+            self.bytes += len(action.frame)
+            if target is None or not target.alive:
+                self._unreachable(node, endpoint, target)
+            elif action.lane == "datagram":
+                for at_ns in self.network.datagram(self.now_ns, node.id, target.id):
+                    self._arrive(at_ns, node, target, action)
+            else:
+                arrival = self.network.stream(self.now_ns, node.id, target.id)
+                if arrival is not None:
+                    self._arrive(arrival, node, target, action)
+
+    def _arrive(self, at_ns: int, source: SimNode, target: SimNode, action: Transmit) -> None:
+        life = target.life
+
+        def deliver() -> None:
+            if target.life != life or not target.alive:
+                return
+            if target.paused:
+                target.waiting.append(deliver)
+                return
+            self._digest.update(f"{self.now_ns} {source.id} {target.id} {action.plane} ".encode() + action.frame)
+            remote = Endpoint(source.id, PORTS[action.plane])
+            self._do(target, target.core.on_frames(self.now_ns, action.plane, remote, (action.frame,)))
+
+        self._at(at_ns, deliver)
+
+    def _unreachable(self, node: SimNode, endpoint: Endpoint, target: SimNode | None) -> None:
+        """A host that runs answers for a dead process; one that is unknown or cut off does not."""
+        if target is None or not self.network.connected(node.id, target.id):
+            return
+        evidence: Evidence = "refused"
+        life = node.life
+
+        def tell() -> None:
+            if node.life == life and node.alive and not node.paused and not target.alive:
+                self._do(node, node.core.on_evidence(self.now_ns, endpoint, evidence))
+
+        self._at(self.now_ns + self.network.round_trip_ns(node.id, target.id), tell)
+
+    def _write(self, node: SimNode, action: WriteRecord) -> None:
+        life = node.life
+
+        def persisted() -> None:
+            if node.life != life:
+                return
+            held = node.disk.setdefault(action.journal, [])
+            if action.checkpoint:
+                held.clear()
+            held.append(action.record)
+            self._do(node, node.core.on_persisted(self.now_ns, action.journal, action.token))
+
+        self._at(self.now_ns + DISK_NS, persisted)
+
+    def _invoke(self, node: SimNode, action: Invoke) -> None:
+        handler = node.handlers.get(action.service)
+        code, payload = handler(action) if handler is not None else ("not_found", b"")
+        life = node.life
+
+        def handled() -> None:
+            if node.life == life and node.alive:
+                self._do(node, node.core.on_handled(self.now_ns, action.call, code, payload))
+
+        self._at(self.now_ns + NS_PER_MS // 10, handled)
+
+
+def address_of(node: NodeId) -> Address:
+    """Where a node of the world listens: its id is its host name."""
+    return Address(node, PORTS["gossip"], PORTS["membership"], PORTS["consensus"], PORTS["routing"])

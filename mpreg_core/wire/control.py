@@ -1,0 +1,47 @@
+"""Core's own messages beside the strategies': joining a pool, and measuring how a message spreads.
+
+All ride on `CONTROL_CHANNEL` of the membership plane. Fields are only ever appended, with defaults.
+"""
+
+from msgspec import Struct
+
+from mpreg_core.contracts.members import Member
+from mpreg_core.ids import NodeId, PoolId, PoolTier
+from mpreg_core.membership.federation import HubSummary
+
+
+class Hello(Struct, frozen=True, array_like=True, tag=1):
+    """A node asks to become a member of the receiver's pool of a tier. `wire` is the envelope version it speaks."""
+
+    federation: str
+    member: Member
+    wants: PoolTier
+    wire: int
+
+
+class Welcome(Struct, frozen=True, array_like=True, tag=2):
+    """Yes: the pool's id, its members (a bounded page; anti-entropy brings the rest) and what is known of hubs."""
+
+    pool: PoolId
+    members: tuple[Member, ...]
+    hubs: tuple[HubSummary, ...] = ()
+
+
+class Refused(Struct, frozen=True, array_like=True, tag=3):
+    """No. `code` is one of `federation`, `wire`, `tier`, `full`, `id_in_use`, `draining`; `hubs` are others to ask."""
+
+    wants: PoolTier
+    code: str
+    reason: str
+    hint: str = ""
+    hubs: tuple[HubSummary, ...] = ()
+
+
+class Received(Struct, frozen=True, array_like=True, tag=4):
+    """A test message reached the sender of this."""
+
+    probe: str
+    member: NodeId
+
+
+Control = Hello | Welcome | Refused | Received
