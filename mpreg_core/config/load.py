@@ -15,7 +15,7 @@ from mpreg_core.config.checks import check
 from mpreg_core.config.decode import Decoder, Text, field_types, kind_of, unknown_key
 from mpreg_core.config.environment import CONFIG_PATH, settings, substitute
 from mpreg_core.config.model import SECTION_OF, SECTIONS, Choice, NodeConfig
-from mpreg_core.config.problems import ConfigProblems, Layer, Origin, Path, Problem, dotted
+from mpreg_core.config.problems import NOWHERE, ConfigProblems, Layer, Origin, Path, Problem, dotted
 from mpreg_core.config.yaml import read_file, read_text
 from mpreg_core.ids import Family, PoolTier
 
@@ -186,8 +186,9 @@ def _choice(data: object, path: Path, decoder: Decoder, layers: _Layers) -> Choi
     strategy = decoder.value(str | None, options.pop("strategy", None), (*path, "strategy"))
     if not isinstance(strategy, str):
         return Choice(options=options, path=path)
-    named = layers.origins.get((*path, "strategy"))
-    weaker = [key for key in options if named and layers.origins.get((*path, key), named).layer < named.layer]
+    # Values given as data, not as a file, have no origin: they count as the file's.
+    named = layers.origins.get((*path, "strategy"), NOWHERE).layer
+    weaker = [key for key in options if layers.origins.get((*path, key), NOWHERE).layer < named]
     written_for = {key: layers.shadowed.get(path) for key in weaker}
     return Choice(strategy=strategy, options=options, path=path, written_for=written_for)
 

@@ -126,7 +126,7 @@ class _Resolver:
         """The strategy of one family in one tier with its options; None with a problem."""
         section = self.config.choice(family)
         override = self.config.tiers.get(tier, {}).get(family, Choice())
-        base = section.strategy or DEFAULT_STRATEGIES[family]
+        base = section.strategy or 'phi'
         own = override.strategy or base
         name = self.selection.name(tier, family) or own
         try:

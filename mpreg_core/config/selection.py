@@ -67,4 +67,4 @@ def _family_of(name: str, plugins: Plugins) -> Family:
         return families[0]
     if families:
         raise ValueError(f"{name} is a strategy of {' and '.join(families)}: write {families[0]}={name}")
-    raise plugins.missing("plugin or", name, [its_name for _, its_name in plugins.strategies])
+    raise plugins.missing("plugin or", name, sorted({its_name for _, its_name in plugins.strategies}))

@@ -31,7 +31,7 @@ from mpreg_core.errors import (
     UnavailableError,
 )
 from mpreg_core.ids import NodeId, PoolTier
-from mpreg_core.limits import REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
+from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
 from mpreg_core.node.locating import INTERNAL
 from mpreg_core.node.requests import Outcome
@@ -301,9 +301,9 @@ class Commands:
         if not topic or len(topic) > 255 or any(mark in topic for mark in "*# \t\n"):
             raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
         encoded = msgspec.json.encode(payload)
-        if len(encoded) > REQUEST_BYTES_MAX // 4:
+        if len(encoded) > MESSAGE_BYTES_MAX:
             raise PayloadTooLargeError(
-                f"expected a message of at most {REQUEST_BYTES_MAX // 4} bytes, got {len(encoded)}"
+                f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}"
             )
         core = self._driver.command()
         self._check_writable()

@@ -50,7 +50,7 @@ def registry_status(core: NodeCore) -> Json:
     return {
         "hub": core.state.parent or core.state.id,
         "clusters": len(clusters),
-        "services": sorted(services),
+        "services": list[Json](sorted(services)),
         "regions": dict(sorted(regions.items())),
         "hubs": dict(sorted(hubs.items())),
     }

@@ -78,7 +78,8 @@ class Hierarchy:
             for hub, summary in sorted(stack.hubs.items())
             if hub in present and summary.tier != stack.tier
         }
-        return View(self._state.id, stack.tier, present, rtts, self.hub_of(stack), below)
+        stack.hub = self.hub_of(stack)
+        return View(self._state.id, stack.tier, present, rtts, stack.hub, below)
 
     def hub_of(self, stack: PoolStack) -> NodeId | None:
         """The way up from a pool: its leading hub, the parent if that leads it; None if this node leads the pool."""

@@ -112,7 +112,7 @@ class Replication:
 
     def fill(self, stack: PoolStack) -> None:
         """This node entered a pool: what it holds for it is there to be found by the pool's anti-entropy."""
-        for scope, inner in self.store.keys():
+        for scope, inner in self.store.held_keys():
             if self._belongs(stack, scope, inner.partition("/")[0]):
                 stack.items.put(self._item(scope, inner))
 

@@ -194,7 +194,10 @@ class Requests:
                 return ""
             way = self._way(place.target, avoid, frame)
             if not isinstance(way, str):
-                self._forward(pending, place.frame, *way)
+                stack, route = way
+                # Who is higher up knows more: the choice of a hub is left to the hub that leads the pool.
+                sent = frame if route.next_hop == stack.hub else place.frame
+                self._forward(pending, sent, stack, route)
                 return ""
             reason = way
         return reason or self._locating.why_not(frame)

@@ -88,13 +88,12 @@ def find_plugins(entry_points: Iterable[metadata.EntryPoint] | None = None) -> l
     """The plugins that the installed distributions name, of any contract version; nothing is imported."""
     if entry_points is None:
         installed = metadata.entry_points()
-        entry_points = [
-            entry for group in installed.groups if _GROUP.fullmatch(group) for entry in installed.select(group=group)
-        ]
+        entry_points = [entry for group in installed.groups for entry in installed.select(group=group)]
     found = []
     for entry in entry_points:
-        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
-        found.append(Found(entry.name, entry.group, name, version, entry.load))
+        if _GROUP.fullmatch(entry.group):
+            name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+            found.append(Found(entry.name, entry.group, name, version, entry.load))
     return sorted(found, key=lambda plugin: (plugin.distribution, plugin.name, plugin.group))
 
 

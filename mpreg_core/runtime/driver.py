@@ -47,9 +47,10 @@ class Waiter:
 
 
 class Driver:
-    """One node in this process. `make_core` is called once the endpoints are bound. `on_occurrence` is shown every event; it must be quick and never raise.
+    """One node in this process.
 
-    `stopped` is set with a reason in `stop_reason` when the node decides that it must not go on.
+    `make_core` is called once the endpoints are bound. `on_occurrence` is shown every event; it must be quick and never
+    raise. `stopped` is set, with a reason in `stop_reason`, when the node decides that it must not go on.
     """
 
     def __init__(

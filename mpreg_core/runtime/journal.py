@@ -3,8 +3,8 @@
 Each journal is a folder of segment files, `00000001.log` and so on. A record is framed as length and CRC-32 (both
 little-endian u32), then its bytes. All records that wait for one journal are written and synced together (group
 commit), in a thread, so that the event loop never waits for the disk. A checkpoint begins a new segment, named
-`.base.log`: it is written beside, synced, renamed into place, and then the older segments are removed; whatever is older
-than the newest base does not count, so a crash leaves one or the other.
+`.base.log`: it is written beside, synced, renamed into place, and then the older segments are removed; whatever is
+older than the newest base does not count, so a crash leaves one or the other.
 
 On start a torn tail (the last record of the last segment cut short) is cut off: it was never acknowledged. Any other
 damage refuses to start rather than guess. A full or read-only disk leaves what is written intact, and the records that

@@ -41,7 +41,7 @@ async def supervise(name: str, run: Run, *, task_status: "TaskStatus[Mapping[str
     delay_s = FIRST_DELAY_S
     while True:
         try:
-            await run(started)  # type: ignore[arg-type]
+            await run(started)
         except Exception as error:
             if not started.done:
                 raise

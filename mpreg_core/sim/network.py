@@ -15,9 +15,10 @@ KM_PER_S = 200_000
 
 @dataclass(slots=True)
 class Faults:
-    """What the network does wrong. `loss` is the share of datagrams lost; `delay_s` and `jitter_s` come on top of the way.
+    """What the network does wrong.
 
-    Streams lose nothing: they are late by a retransmission instead, or broken by a partition.
+    `loss` is the share of datagrams lost, `duplicate` of those that come twice; `delay_s` and `jitter_s` come on top of
+    the way. Streams lose nothing: they are late by a retransmission instead, or broken by a partition.
     """
 
     loss: float = 0.0

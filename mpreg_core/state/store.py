@@ -172,6 +172,10 @@ class StateStore:
         found.sort(key=lambda each: each[:2])
         return [entry_of(key, name, slot.payload, slot.revision) for key, name, slot in found]
 
+    def held_keys(self) -> Sequence[tuple[Scope, str]]:
+        """Every key of every scope, removed ones that are still remembered included."""
+        return [(scope, key) for scope in SCOPES for key in sorted(self._slots[scope])]
+
     def payload(self, key: str, scope: Scope = "pool") -> bytes:
         """The encoded version of a key, removed ones included, for other replicas. Raises `NotFoundError`."""
         slot = self._scope(scope).get(key)
