@@ -50,7 +50,7 @@ def substitute(data: object, env: Mapping[str, str], origins: Origins, problems:
         name, default = match["name"], match["default"]
         if name is None:
             message = "expected ${NAME} or ${NAME:-default}, got a ${ that is neither"
-        elif name in env and True:
+        elif name in env and (env[name] or default is None):
             return env[name]
         elif default is not None:
             return default

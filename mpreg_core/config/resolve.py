@@ -90,7 +90,7 @@ def resolve(
     work = _Resolver(config, plugins, selection)
     pools = {tier: work.pool(tier) for tier in tiers}
     # A problem in a section shows once for each tier.
-    problems = dict.fromkeys((*selection.problems, *work.problems))
+    problems = [*selection.problems, *work.problems]
     if problems:
         raise ConfigProblems(list(problems)) from work.cause
     whole = {tier: pool for tier, pool in pools.items() if pool is not None}
@@ -126,7 +126,7 @@ class _Resolver:
         """The strategy of one family in one tier with its options; None with a problem."""
         section = self.config.choice(family)
         override = self.config.tiers.get(tier, {}).get(family, Choice())
-        base = section.strategy or 'phi'
+        base = section.strategy or DEFAULT_STRATEGIES[family]
         own = override.strategy or base
         name = self.selection.name(tier, family) or own
         try:
@@ -165,7 +165,7 @@ class _Resolver:
         values: dict[str, object] = {}
         for key, option in options.items():
             if key in types_of:
-                values[key] = decoder.value(types_of[key], option.value, option.path, is_secret_key(key))
+                values[key] = decoder.value(types_of[key], option.value, option.path)
             elif option.written_for == spec.name:
                 decoder.problem(option.path, unknown_key(key, list(types_of)))
             else:

@@ -6,7 +6,7 @@ wait for their outcome in bounded time and raise an `MpregError`.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -15,8 +15,11 @@ from mpreg_core.contracts.members import Coordinates, Member
 from mpreg_core.contracts.router import Policy
 from mpreg_core.ids import Family, NodeId, PoolId, PoolTier, Region, Tier
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-Body: TypeAlias = "Json | bytes"
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+else:
+    Json = Any  # msgspec decodes no recursive alias; what it decodes from JSON is this by itself
+Body: TypeAlias = Json | bytes
 Scope = Literal["pool", "region", "federation"]
 Consistency = Literal["eventual", "linearizable"]
 StatePolicy = Literal["last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "consensus"]

@@ -74,7 +74,12 @@ class Node:
     ) -> bool | None:
         if self._node is not None and kind is None:
             await self._node.depart(self.grace_s)
-        return await self._exit.__aexit__(kind, error, trace)
+        try:
+            return await self._exit.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            if error is not None and _only(group) is error:
+                return False  # the body's own error comes out as it is, not wrapped by the node's tasks
+            raise
 
     async def _start(self) -> RunningNode:
         parts = assemble(self._config, self._plugins, self._specs, seed=self._seed)
@@ -137,6 +142,14 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self._config.node.id!r})"
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The one error in a group of groups, if there is just one."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return None if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _run_service(spec: ServiceSpec[Any], context: ServiceContext, task_status: Any) -> None:

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from mpreg_core.contracts.api import Handler, Json, Request
+from mpreg_core.contracts.api import Body, Handler, Json, Request
 from mpreg_core.errors import HandlerError, MpregError
 from mpreg_core.limits import REQUEST_BYTES_MAX
 from mpreg_core.node.actions import Invoke
@@ -20,7 +20,7 @@ Handled = Callable[[str, str, bytes, str], None]
 """Told of the outcome: call, error code or empty, payload, message."""
 
 
-def encode_payload(payload: Json | bytes) -> bytes:
+def encode_payload(payload: Body) -> bytes:
     """A payload on the wire is JSON text. Bytes that are no JSON go as a JSON string of their text."""
     if isinstance(payload, bytes):
         return msgspec.json.encode(payload.decode("utf-8", "replace"))
