@@ -113,6 +113,8 @@ class Decoder:
 
     def leaf(self, kind: Any, value: object, path: Path, secret: bool) -> object:
         """A value that msgspec can judge as a whole."""
+        if kind is Any:  # judged by whoever knows its type, who also needs to know if it is a `Text`
+            return value
         text = isinstance(value, Text)
         bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         given = value

@@ -159,6 +159,9 @@ def _decode(layers: _Layers, warnings: tuple[Problem, ...]) -> tuple[NodeConfig,
     for found in (decoder.problems, check(config)):
         told = {problem.path for problem in problems if problem.path}
         problems = problems + [problem for problem in found if problem.path not in told]
+    if any(problem.path.startswith("plugins.require[") for problem in problems):
+        # Whoever goes on to look for more problems would stop at these.
+        config = msgspec.structs.replace(config, plugins=msgspec.structs.replace(config.plugins, require=()))
     return config, problems
 
 

@@ -5,7 +5,7 @@ Times are seconds. A family's section (gossip, membership, consensus, routing, t
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
@@ -144,10 +144,16 @@ class MemorySection(Section, frozen=True, kw_only=True):
 
 
 class PluginsSection(Section, frozen=True, kw_only=True):
-    """`block`: entry points or distributions never imported. `require`: distributions, as `name>=1.2,<2`."""
+    """Which plugins are loaded.
+
+    - `block`: entry points or distributions that are never imported.
+    - `require`: distributions that must be there, as `name>=1.2,<2`.
+    - `options`: service -> its options, for plugins that run beside the node; strategies have theirs in their sections.
+    """
 
     block: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
+    options: dict[str, dict[str, Any]] = {}
 
 
 class TracingSection(Section, frozen=True, kw_only=True):
@@ -175,7 +181,7 @@ class LoggingSection(Section, frozen=True, kw_only=True):
 
 
 class AuthenticationSection(Section, frozen=True, kw_only=True):
-    """Who may call the API. `none` says outright that anybody may, from any address."""
+    """Who may call the API: the bearer of a token signed with `secret_key`, or with `none` anybody."""
 
     method: Literal["jwt", "none"] = "jwt"
     secret_key: Secret | None = None

@@ -30,17 +30,17 @@ from mpreg_core.plugin.registry import Plugins, Strategy
 
 SpecT = TypeVar("SpecT")
 
-HANDED_ON: tuple[tuple[str, str, Family], ...] = (
-    ("network", "tcp_nodelay", "transport"),
-    ("network", "tcp_keepalive", "transport"),
-    ("network", "connection_pooling", "transport"),
-    ("network", "max_connections_per_node", "transport"),
-    ("network", "connection_timeout", "transport"),
-    ("memory", "max_gossip_messages", "gossip"),
-    ("memory", "max_graph_cache_size", "routing"),
-    ("memory", "max_consensus_proposals", "consensus"),
+HANDED_ON: tuple[tuple[str, str, Family, str], ...] = (
+    ("network", "tcp_nodelay", "transport", "tcp_nodelay"),
+    ("network", "tcp_keepalive", "transport", "tcp_keepalive"),
+    ("network", "connection_pooling", "transport", "connection_pooling"),
+    ("network", "max_connections_per_node", "transport", "max_connections_per_node"),
+    ("network", "connection_timeout", "transport", "connection_timeout"),
+    ("memory", "max_gossip_messages", "gossip", "max_gossip_messages"),
+    ("memory", "max_graph_cache_size", "routing", "max_graph_cache_size"),
+    ("memory", "max_consensus_proposals", "consensus", "max_proposals"),
 )
-"""(section, key, family): a key outside the family's section that goes to the strategy's option of that name."""
+"""(section, key, family, option): a key outside the family's section that is its strategy's option, if it has that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,10 @@ class PoolStrategies:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The strategies by tier, and what was ignored on the way."""
+    """The strategies by tier, the options of every service by its name, and what was ignored on the way."""
 
     pools: Mapping[PoolTier, PoolStrategies]
+    services: Mapping[str, Struct]
     warnings: tuple[Problem, ...]
 
 
@@ -89,13 +90,14 @@ def resolve(
     selection = parse_selection(specs, plugins)
     work = _Resolver(config, plugins, selection)
     pools = {tier: work.pool(tier) for tier in tiers}
+    services = work.services()
     # A problem in a section shows once for each tier.
-    problems = [*selection.problems, *work.problems]
+    problems = dict.fromkeys((*selection.problems, *work.problems))
     if problems:
         raise ConfigProblems(list(problems)) from work.cause
     whole = {tier: pool for tier, pool in pools.items() if pool is not None}
     failed = [Problem("", 0, "", f"{failure.error}; nothing was chosen from it") for failure in plugins.failures]
-    return Resolved(whole, tuple(dict.fromkeys((*work.warnings, *failed))))
+    return Resolved(whole, services, tuple(dict.fromkeys((*work.warnings, *failed))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,23 @@ class _Resolver:
             return None
         return PoolStrategies(**cast("dict[str, Any]", chosen))
 
+    def services(self) -> dict[str, Struct]:
+        """The options of every service, by its name."""
+        given = self.config.plugins.options
+        known = self.plugins.services
+        for name in sorted(given.keys() - known.keys()):
+            reason = self.plugins.failure_of(name)
+            message = str(reason) if reason else unknown_key(name, list(known))
+            self.problems.append(self._at(("plugins", "options", name), message))
+        decoded: dict[str, Struct] = {}
+        for name, spec in known.items():
+            decoder = Decoder(self.config.origins, suffix=f" (option of {name})")
+            decoded[name] = (
+                decoder.struct(spec.options, given.get(name), ("plugins", "options", name)) or spec.options()
+            )
+            self.problems += decoder.problems
+        return decoded
+
     def choose(self, tier: PoolTier, family: Family) -> Chosen[Any] | None:
         """The strategy of one family in one tier with its options; None with a problem."""
         section = self.config.choice(family)
@@ -136,27 +155,26 @@ class _Resolver:
             named_in = override if override.strategy else section
             self.problems.append(self._at((*named_in.path, "strategy"), str(error)))
             return None
-        options = {key: _Option(value, (name_of, key), name) for name_of, key, value in self._handed_on(strategy)}
+        options = self._handed_on(strategy)
         for choice, written_for, weaker in ((section, base, DEFAULT_STRATEGIES[family]), (override, own, base)):
             for key, value in choice.options.items():
                 for_whom = (choice.written_for[key] or weaker) if key in choice.written_for else written_for
                 options[key] = _Option(value, (*choice.path, key), for_whom)
         return self._decode(strategy, options, override.path if override.options else section.path)
 
-    def _handed_on(self, strategy: Strategy) -> list[tuple[str, str, object]]:
+    def _handed_on(self, strategy: Strategy) -> dict[str, _Option]:
         spec = strategy.spec
-        handed = []
-        for section, key, family in HANDED_ON:
+        options: dict[str, _Option] = {}
+        for section, key, family, option in HANDED_ON:
             value = getattr(getattr(self.config, section), key)
             if value is None or family != spec.family:
                 continue
-            if key in field_types(spec.options):
-                handed.append((section, key, value))
+            if option in field_types(spec.options):
+                options[option] = _Option(value, (section, key), spec.name)
             else:
-                self.warnings.append(
-                    self._at((section, key), f"ignored: {family} strategy {spec.name} has no such option")
-                )
-        return handed
+                message = f"ignored: {family} strategy {spec.name} has no such option"
+                self.warnings.append(self._at((section, key), message))
+        return options
 
     def _decode(self, strategy: Strategy, options: Mapping[str, _Option], path: Path) -> Chosen[Any] | None:
         spec, source = strategy.spec, strategy.found.source
@@ -165,7 +183,7 @@ class _Resolver:
         values: dict[str, object] = {}
         for key, option in options.items():
             if key in types_of:
-                values[key] = decoder.value(types_of[key], option.value, option.path)
+                values[key] = decoder.value(types_of[key], option.value, option.path, is_secret_key(key))
             elif option.written_for == spec.name:
                 decoder.problem(option.path, unknown_key(key, list(types_of)))
             else:

@@ -57,6 +57,7 @@ def _parse(item: str, plugins: Plugins) -> tuple[tuple[PoolTier | None, Family],
         guess = did_you_mean(family_word, list(FAMILY_WORDS))
         raise ValueError(f"expected one of {', '.join(FAMILY_WORDS)} before =, got {family_word!r}{guess}")
     family = FAMILY_WORDS[family_word]
+    plugins.find(family, name)
     return (tier, family), name
 
 

@@ -42,7 +42,10 @@ class Machine(Protocol[MessageT]):
         ...
 
     def on_leave(self, now_ns: int) -> Effects:
-        """The node is about to leave this pool for good: last messages, such as a leadership transfer."""
+        """The node is about to leave this pool for good: send what waits, and last messages such as a handover.
+
+        The record that says so has been published already. Nothing is called afterwards.
+        """
         ...
 
     def snapshot(self) -> Struct:

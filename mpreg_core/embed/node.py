@@ -60,6 +60,7 @@ class Node:
         self.served: dict[str, Endpoint] = {}
         self.driver: Driver | None = None
         self.grace_s = GRACE_S
+        self.departed = False
 
     async def __aenter__(self) -> RunningNode:
         await self._exit.__aenter__()
@@ -72,7 +73,7 @@ class Node:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        if self._node is not None and kind is None:
+        if self._node is not None and kind is None and not self.departed:
             await self._node.depart(self.grace_s)
         try:
             return await self._exit.__aexit__(kind, error, trace)

@@ -221,10 +221,10 @@ class Merging:
         """Tell a pool that this node leaves it."""
         state = self._state
         me = structs.replace(state.own_record(stack.tier), status="left")
-        for hosted in stack.hosted:
-            stack.call(hosted, "on_leave")
         stack.table.set_own(state.now_ns, me)
         stack.publish(topics.member_item(me, me.id, state.wall_ms))
+        for hosted in stack.hosted:
+            stack.call(hosted, "on_leave")
 
     def _check_channels(self, stack: PoolStack, member: Member) -> None:
         ours = {part.family: part for part in self._state.parts_of(stack.tier).all()}

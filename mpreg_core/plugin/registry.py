@@ -92,15 +92,18 @@ class Plugins:
             return strategy
         raise self.missing(family, name, self.names(family))
 
+    def failure_of(self, name: str) -> PluginError | None:
+        """Why the plugin whose entry point is called so failed, if it did."""
+        return next((failure.error for failure in self.failures if failure.found.name == name), None)
+
     def missing(self, what: str, name: str, known: Sequence[str]) -> PluginError:
         """The error about a strategy that is not there: the failure of the plugin called so, or what there is."""
-        for failure in self.failures:
-            if failure.found.name == name:
-                return failure.error
+        if failed := self.failure_of(name):
+            return failed
         error = UnknownStrategyError(what, name, known)
         if self.failures:  # one of them might have provided it
-            failed = (f"{failure.found.name} ({failure.found.source})" for failure in self.failures)
-            error.message += f"; failed to load, see mpreg plugins: {', '.join(failed)}"
+            names = (f"{failure.found.name} ({failure.found.source})" for failure in self.failures)
+            error.message += f"; failed to load, see mpreg plugins: {', '.join(names)}"
         for skipped in self.skipped:
             if skipped.found.name == name:
                 error.message += f"; plugin {name} ({skipped.found.source}) is not loaded: {skipped.reason}"

@@ -1,6 +1,7 @@
 """Summaries: what a hub tells the federation of its clusters, in bounded size, and how a region's hubs become one."""
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, takewhile
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -13,6 +14,9 @@ from mpreg_core.errors import ProtocolError
 from mpreg_core.ids import ClusterId, NodeId, Region
 from mpreg_core.registry.selection import HEALTH_ORDER
 from mpreg_core.registry.validation import CAPACITY_MAX, LOAD_MAX, Status
+
+SUMMARY_BYTES_MAX = limits.ITEM_BYTES_MAX // 2
+"""It travels inside a hub's own summary, whose ids need the other half of an item."""
 
 NUMBERS_BYTES = 128
 """What the numbers, framing and fixed words of one line take on the wire at most, beside its names."""
@@ -43,8 +47,8 @@ class ServiceLine(Struct, frozen=True, array_like=True):
 class ServiceSummary(Struct, frozen=True, array_like=True):
     """All that a hub tells of what is below it. Fields are only ever appended, with defaults.
 
-    `ids` are the clusters' ids, sorted, and `services` the lines by name; both are cut to their limits and then
-    `cut` is true: what is missing must be asked for further up or down. `clusters` counts all.
+    `services` are the lines by name and `ids` the clusters' ids, sorted; both are cut to their limits and then `cut`
+    is true: what is missing must be asked for further up or down. `clusters` counts all.
     """
 
     hub: NodeId
@@ -52,8 +56,8 @@ class ServiceSummary(Struct, frozen=True, array_like=True):
     incarnation: Count
     counter: Count
     clusters: Count
-    services: dict[str, ServiceLine]
-    ids: tuple[ClusterId, ...] = ()
+    services: Annotated[dict[str, ServiceLine], Meta(max_length=limits.SUMMARY_SERVICES_MAX)]
+    ids: Annotated[tuple[ClusterId, ...], Meta(max_length=limits.SUMMARY_IDS_MAX)] = ()
     cut: bool = False
 
     def order(self) -> tuple[int, int]:
@@ -115,24 +119,16 @@ def aggregate(
 
 
 def encode_summary(summary: ServiceSummary) -> bytes:
-    """Its bytes: at most `limits.ITEM_BYTES_MAX` for one of this module's making; equal summaries, equal bytes."""
+    """Its bytes: at most `SUMMARY_BYTES_MAX` for one of this module's making; equal summaries, equal bytes."""
     return _encoder.encode(summary)
 
 
 def decode_summary(payload: bytes) -> ServiceSummary:
     """A summary from bytes of the network. Raises `ProtocolError`."""
     try:
-        summary = _decoder.decode(payload)
+        return _decoder.decode(payload)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise ProtocolError(f"expected a service summary, got {len(payload)} bytes that are none: {error}") from None
-    for name, size, size_max in (
-        ("bytes", len(payload), limits.ITEM_BYTES_MAX),
-        ("services", len(summary.services), limits.SUMMARY_SERVICES_MAX),
-        ("ids", len(summary.ids), limits.SUMMARY_IDS_MAX),
-    ):
-        if size > size_max:
-            raise ProtocolError(f"expected at most {size_max} {name} in a summary, got {size}", where=summary.hub)
-    return summary
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
@@ -172,9 +168,8 @@ def _added(lines: Mapping[str, list[ServiceLine]]) -> dict[str, ServiceLine]:
 
 
 def _bounded(summary: ServiceSummary) -> ServiceSummary:
-    """Cut to the limits: ids from the end, services from those with the fewest healthy clusters."""
-    ids = summary.ids[: limits.SUMMARY_IDS_MAX]
-    room = limits.ITEM_BYTES_MAX - NUMBERS_BYTES - sum(len(each) + 3 for each in (summary.hub, summary.region, *ids))
+    """Cut to the limits: services from those with the fewest healthy clusters, ids from the end; services go first."""
+    room = SUMMARY_BYTES_MAX - NUMBERS_BYTES - len(summary.hub) - len(summary.region)
     kept: dict[str, ServiceLine] = {}
     for service in sorted(summary.services, key=lambda name: (-summary.services[name].healthy, name)):
         line = summary.services[service]
@@ -182,5 +177,7 @@ def _bounded(summary: ServiceSummary) -> ServiceSummary:
         if room < 0 or len(kept) == limits.SUMMARY_SERVICES_MAX:
             break
         kept[service] = line
+    fitting = takewhile(lambda filled: filled <= room, accumulate(len(each) + 3 for each in summary.ids))
+    ids = summary.ids[: min(limits.SUMMARY_IDS_MAX, sum(1 for _ in fitting))]
     cut = summary.cut or len(ids) < len(summary.ids) or len(kept) < len(summary.services)
     return msgspec.structs.replace(summary, services=kept, ids=ids, cut=cut)

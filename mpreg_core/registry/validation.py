@@ -14,6 +14,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 CAPACITY_MAX = 1e12
 LOAD_MAX = 1e6
+TTL_MAX_S = 1e8
 ENDPOINTS_MAX = 16
 ENDPOINT_BYTES_MAX = 256
 ID_GRAMMAR = "1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit"
@@ -37,6 +38,8 @@ def check_cluster(cluster: Cluster) -> None:
         raise InvalidInputError(f"load: expected {expected}, got {cluster.load}", where=where)
     if cluster.coordinates is not None:
         _check_coordinates(cluster.coordinates, where)
+    if cluster.ttl is not None and not 0 < cluster.ttl <= TTL_MAX_S:
+        raise InvalidInputError(f"ttl: expected seconds above 0, up to {TTL_MAX_S:g}, got {cluster.ttl}", where=where)
     if cluster.status not in STATUSES:
         raise InvalidInputError(f"status: expected {', '.join(STATUSES)}, got {cluster.status!r:.80}", where=where)
 

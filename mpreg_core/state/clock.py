@@ -74,6 +74,6 @@ def surviving(a: Dots, seen_by_a: VersionVector, b: Dots, seen_by_b: VersionVect
     """
     kept = {actor: s for actor, s in a.items() if b.get(actor) == s or s > seen_by_b.get(actor, 0)}
     for actor, s in b.items():
-        if a.get(actor) == s or s > seen_by_a.get(actor, 0):
+        if s > seen_by_a.get(actor, 0):
             kept[actor] = max(s, kept.get(actor, 0))
     return kept

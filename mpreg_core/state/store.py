@@ -38,7 +38,7 @@ REVISIONS_PER_MS = 1024
 
 
 class Merged(Struct, frozen=True):
-    """What a remote version did. `payload` is what the key holds now.
+    """What a remote version did. `payload` is what the key holds now, empty for nothing at all.
 
     `changed`: it taught this node something. `novel`: the result is neither what was held nor what came: publish it.
     `visible`: the change that watchers see, if the key's version changed while or until it was alive.
@@ -196,7 +196,7 @@ class StateStore:
         held = self._held(scope, key, wall_ms)
         version = self._arrived(payload, wall_ms)
         if held is None and _forgettable(version, wall_ms):
-            return Merged(False, payload)
+            return Merged(False, b"")
         self.clock.observe(version.stamp(), wall_ms)
         return self._merge(scope, key, held, version, payload)
 

@@ -1,0 +1,49 @@
+"""`mpreg validate`: every problem of configuration files, with file, line and key path."""
+
+from typing import Annotated
+
+import typer
+
+from mpreg_core.cli.exits import DONE, NO, say
+
+
+def command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configuration files.")],
+    plugins: Annotated[list[str] | None, typer.Option(help="As `mpreg run --plugins`.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="As `mpreg run --set`.")] = None,
+) -> None:
+    """Check configuration files: every problem with file, line and key path."""
+    outcomes = [validate(file, tuple(plugins or ()), tuple(sets or ())) for file in files]
+    raise SystemExit(DONE if all(outcomes) else NO)
+
+
+def validate(file: str, specs: tuple[str, ...] = (), sets: tuple[str, ...] = ()) -> bool:
+    """Check one file against the installed plugins and say what is wrong with it; True if nothing is."""
+    from mpreg_core.assembly import tiers_of
+    from mpreg_core.config.load import read_config
+    from mpreg_core.config.problems import ConfigProblems
+    from mpreg_core.config.resolve import resolve
+    from mpreg_core.errors import MpregError
+    from mpreg_core.plugin.discovery import load_plugins
+
+    try:
+        config, problems = read_config(file, sets=sets)
+        warnings = [*config.warnings]
+        try:
+            plugins = load_plugins(block=config.plugins.block, require=config.plugins.require)
+            warnings += resolve(config, plugins, specs, tiers_of(config.node.hub_tier)).warnings
+        except ConfigProblems as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    except ConfigProblems as error:
+        problems, warnings = list(error.problems), []
+    except MpregError as error:
+        say(f"{file}: {error}")
+        return False
+    for problem in problems:
+        say(str(problem))
+    for warning in warnings:
+        say(f"warning: {warning}")
+    count = len(problems)
+    verdict = "valid" if not count else f"{count} problem{'s' if count > 1 else ''}"
+    print(f"{file}: {verdict}")
+    return not problems

@@ -1,0 +1,54 @@
+"""Requests to services, and messages to subscribers."""
+
+from msgspec import json
+
+from mpreg_admin_http.call import Call
+from mpreg_admin_http.messages import (
+    Nothing,
+    PublishBody,
+    PublishedAnswer,
+    ReplyAnswer,
+    RequestBody,
+    SubscribeQuery,
+)
+from mpreg_admin_http.route import AnyRoute, Route
+from mpreg_admin_http.sse import EventStream, Sink, frame
+
+
+async def request(call: Call[Nothing, RequestBody]) -> ReplyAnswer:
+    body = call.body
+    reply = await call.node.request(
+        body.service, body.payload, target=body.target, timeout=body.timeout, idempotent=body.idempotent
+    )
+    return ReplyAnswer(reply.payload, reply.served_by, reply.path, reply.seconds)
+
+
+async def publish(call: Call[Nothing, PublishBody]) -> PublishedAnswer:
+    message = await call.node.publish(call.body.topic, call.body.payload)
+    return PublishedAnswer(message.topic, message.payload, message.origin, message.id)
+
+
+async def subscribe(call: Call[SubscribeQuery, Nothing]) -> EventStream:
+    async def source(sink: Sink) -> None:
+        async with call.node.subscribe(call.query.pattern) as messages:
+            await sink.open()
+            async for message in messages:
+                await sink.write(frame(json.encode(message)))
+
+    return EventStream(source, call.backend.stopping)
+
+
+ROUTES: tuple[AnyRoute, ...] = (
+    Route(
+        method="POST", path="/api/requests", role="operator", handler=request, query=Nothing, body=RequestBody,
+        answer=ReplyAnswer, summary="Asks a service, wherever it is best served.",
+    ),
+    Route(
+        method="POST", path="/api/messages", role="operator", handler=publish, query=Nothing, body=PublishBody,
+        answer=PublishedAnswer, summary="Publishes a message.",
+    ),
+    Route(
+        method="GET", path="/api/messages/stream", role="viewer", handler=subscribe, query=SubscribeQuery,
+        body=Nothing, answer=str, stream=True, summary="The messages whose topic matches `pattern`, from now on.",
+    ),
+)  # fmt: skip

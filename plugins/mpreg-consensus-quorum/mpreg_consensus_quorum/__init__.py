@@ -1,0 +1,3 @@
+"""Decides proposals by a quorum of the pool's votes."""
+
+__version__ = "0.1.0"

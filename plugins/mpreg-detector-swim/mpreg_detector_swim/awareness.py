@@ -1,0 +1,56 @@
+"""What a node knows of its own fitness to judge others: Lifeguard's local health and the local-pause guard."""
+
+from mpreg_core import NS_PER_S
+
+
+class Awareness:
+    """Lifeguard's local health multiplier (arXiv 1707.00788, section IV-A): 1 healthy .. `maximum` in trouble."""
+
+    def __init__(self, maximum: int) -> None:
+        self._worst = maximum - 1
+        self.score = 0
+
+    def better(self) -> None:
+        """A probe was answered."""
+        self.score = max(0, self.score - 1)
+
+    def worse(self, by: int = 1) -> None:
+        """A probe failed, helpers kept silent, or others accuse this node."""
+        self.score = min(self._worst, self.score + by)
+
+    def scale(self, time_ns: int) -> int:
+        """An interval or time-out as long as this node's state asks for."""
+        return time_ns * (self.score + 1)
+
+
+class PauseGuard:
+    """A node that was away (stopped process, suspended machine, jumped clock) must not blame others for it.
+
+    Cassandra's local-pause guard: when work comes much later than it was due, what was pending then proves nothing.
+    The node accuses nobody until a probe it sent since was answered, or for one probe interval.
+    """
+
+    def __init__(self, interval_ns: int, now_ns: int) -> None:
+        self._interval_ns = interval_ns
+        self._late_ns = max(NS_PER_S, 2 * interval_ns)
+        self._seen_ns = now_ns
+        self._quiet_until_ns = now_ns
+        self.resumed_ns = now_ns
+
+    def pause_ended(self, now_ns: int, due_ns: int | None) -> bool:
+        """True if this step comes after a pause: something was due long ago and no step came since."""
+        paused = due_ns is not None and now_ns - max(due_ns, self._seen_ns) > self._late_ns
+        self._seen_ns = now_ns
+        if paused:
+            self.resumed_ns = now_ns
+            self._quiet_until_ns = now_ns + self._interval_ns
+        return paused
+
+    def answered(self, sent_ns: int) -> None:
+        """A probe sent at `sent_ns` was answered directly."""
+        if sent_ns >= self.resumed_ns:
+            self._quiet_until_ns = self.resumed_ns
+
+    def quiet(self, now_ns: int) -> bool:
+        """True while this node accuses nobody."""
+        return now_ns < self._quiet_until_ns

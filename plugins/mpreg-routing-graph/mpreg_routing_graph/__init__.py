@@ -1,0 +1,3 @@
+"""Routes requests along the cheapest path of the measured graph of links."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,115 @@
+"""One TCP connection: batches of frames out, frames in, and its end."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import anyio
+from anyio.abc import SocketStream
+
+from mpreg_core import Endpoint, Plane, TransportError
+from mpreg_transport_tcp.machine import Watch
+from mpreg_transport_tcp.messages import Framer, batches
+from mpreg_transport_tcp.reports import Reports
+from mpreg_transport_tcp.sockets import evidence_of, reason_of
+
+CHUNK_BYTES = 64 * 1024
+PARTIAL_BYTES_MAX = 64 * 1024 * 1024  # half received frames of all connections of a transport
+
+
+class Connection:
+    """A live connection. `remote` is the other end as the socket names it; `to` as the caller of `send` named it.
+
+    `to` is None for an inbound one.
+    """
+
+    def __init__(
+        self, stream: SocketStream, plane: Plane, remote: Endpoint, to: Endpoint | None, watch: Watch, reports: Reports
+    ) -> None:
+        self.plane = plane
+        self.remote = remote
+        self.to = to
+        self.open = True  # may be written to
+        self._stream = stream
+        self._watch = watch
+        self._reports = reports
+        self._framer = Framer()
+        self._frames_in = 0
+        self._writes = 0
+        self._write_lock = anyio.Lock(fast_acquire=True)
+
+    @property
+    def writing(self) -> bool:
+        """If a write is under way."""
+        return self._write_lock.locked()
+
+    @property
+    def active_at(self) -> float:
+        """When it was last seen to have carried anything."""
+        return self._watch.active_at
+
+    async def write(self, frames: Sequence[bytes]) -> None:
+        """Write frames, waiting while the peer is slow. Raises `TransportError` if the connection broke.
+
+        Cancelling it ends the connection, since half a frame would garble all that follows.
+        """
+        counts = self._reports.counts
+        async with self._write_lock:
+            if not self.open:
+                raise TransportError("the connection is being closed", where=str(self.remote))
+            try:
+                for batch in batches(frames):
+                    await self._stream.send(batch)
+                    counts["bytes_out"] += len(batch)
+                    self._writes += 1
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                self._reports.evidence(self.to or self.remote, evidence_of(error))
+                await self.end()
+                raise TransportError(f"the connection broke: {reason_of(error)}", where=str(self.remote)) from error
+            except BaseException:
+                await self.end()
+                raise
+        counts["frames_out"] += len(frames)
+
+    async def read(self) -> None:
+        """Hand frames on until either side ends the connection, which is closed then."""
+        reports, framer = self._reports, self._framer
+        try:
+            while True:
+                chunk = await self._stream.receive(CHUNK_BYTES)
+                held = framer.pending_bytes
+                if frames := framer.feed(chunk):
+                    self._frames_in += len(frames)
+                    reports.frames(self.plane, self.remote, frames)
+                reports.counts["bytes_in"] += len(chunk)
+                reports.counts["partial_bytes"] += framer.pending_bytes - held
+                over = reports.counts["partial_bytes"] > PARTIAL_BYTES_MAX
+                if framer.fault or over:
+                    reports.dropped(self.plane, framer.fault or "overloaded", self.remote)
+                    return
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            if framer.pending_bytes:
+                reports.dropped(self.plane, "truncated", self.remote)
+            reports.evidence(self.to or self.remote, evidence_of(error))
+        finally:
+            reports.counts["partial_bytes"] -= framer.pending_bytes
+            await self.end()
+
+    async def look(self, now: float) -> None:
+        """End it if it is late with a frame, or carried nothing for long."""
+        partial = self._framer.pending_bytes > 0
+        verdict = self._watch.look(now, self._frames_in, self._writes, partial=partial)
+        if verdict:
+            self._reports.counts[f"connections_{verdict}"] += 1
+            await self.end()
+
+    async def finish(self) -> None:
+        """Say that nothing more will be written, once the write under way is done; the peer then closes."""
+        async with self._write_lock:
+            self.open = False
+            with suppress(OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                await self._stream.send_eof()
+
+    async def end(self) -> None:
+        """Close at once. Idempotent."""
+        self.open = False
+        await anyio.aclose_forcefully(self._stream)

@@ -1,0 +1,254 @@
+"""The transport `tcp`: for each plane a TCP listener and a UDP socket on one port, and connections that are reused."""
+
+import errno
+import os
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import anyio
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup, TaskStatus
+
+from mpreg_core import Endpoint, FrameSink, PayloadTooLargeError, Plane, TransportError
+from mpreg_core.limits import FRAME_BYTES_MAX
+from mpreg_transport_tcp.connection import Connection
+from mpreg_transport_tcp.datagrams import DatagramPort
+from mpreg_transport_tcp.machine import Admission, Backoff, Watch
+from mpreg_transport_tcp.options import TcpOptions
+from mpreg_transport_tcp.reports import Reports
+from mpreg_transport_tcp.sockets import (
+    PlanePort,
+    bind_all,
+    connections_max,
+    endpoint_of,
+    evidence_of,
+    reason_of,
+    tune,
+)
+
+ACCEPT_RETRY_S = 0.1  # after an accept that failed, mostly for want of file descriptors
+FLUSH_S = 0.5
+IDLE_OUTBOUND_S = 300.0
+IDLE_INBOUND_S = 600.0  # longer, so that of two ends the one that opened a connection is the one to end it
+LOOK_PERIOD_S_MAX = 5.0
+
+
+class TcpTransport:
+    """Implements `mpreg_core.Transport` over TCP and UDP, IPv4 and IPv6, on any anyio backend.
+
+    A connection serves both directions: `send` to an endpoint reuses the connection opened to it, or the inbound one
+    whose remote end it is. One task reads each connection; one looks after all of them.
+    """
+
+    def __init__(self, options: TcpOptions) -> None:
+        self._options = options
+        self._backoff = Backoff(random.Random())
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._places = connections_max()
+        self._admission = Admission(self._places, options.max_connections_per_node)
+        self._connections: set[Connection] = set()
+        self._outbound: dict[Endpoint, Connection] = {}  # by the endpoint as the caller of `send` named it
+        self._by_remote: dict[Endpoint, Connection] = {}  # by the remote end as the socket names it
+        self._datagrams: dict[Plane, DatagramPort] = {}
+        self._listeners: list[SocketListener] = []
+        self._reports: Reports | None = None  # there while it serves
+        self._group: TaskGroup | None = None
+        self._closed = False
+        self._quiet: anyio.Event | None = None  # set by the last connection to end while closing
+        self._stopped: anyio.Event | None = None
+
+    async def serve(
+        self,
+        listen: Mapping[Plane, Endpoint],
+        sink: FrameSink,
+        *,
+        task_status: TaskStatus[Mapping[Plane, Endpoint]] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """See `mpreg_core.Transport`. `listen` may be empty: a client is answered on the connections that it opens."""
+        if self._closed or self._group is not None:
+            raise TransportError(f"expected a new transport, got one that {'is closed' if self._closed else 'serves'}")
+        ports = await bind_all(listen)
+        self._stopped = anyio.Event()
+        try:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                self._reports = Reports(sink, self._counts)
+                for plane, port in ports.items():
+                    await self._open(plane, port, group, self._reports)
+                group.start_soon(self._look_after_connections)
+                task_status.started({plane: port.endpoint for plane, port in ports.items()})
+        finally:
+            self._group = self._reports = None
+            self._datagrams.clear()
+            self._listeners.clear()
+            for port in ports.values():
+                port.close()
+            self._stopped.set()
+
+    async def _open(self, plane: Plane, port: PlanePort, group: TaskGroup, reports: Reports) -> None:
+        listener = await SocketListener.from_socket(port.stream)
+        self._listeners.append(listener)
+        group.start_soon(self._accept, plane, listener, reports)
+
+        def resolve(datagrams: DatagramPort, to: Endpoint) -> None:
+            group.start_soon(datagrams.resolve, to, self._options.connection_timeout)
+
+        self._datagrams[plane] = DatagramPort(plane, port.datagram, reports, resolve)
+        group.start_soon(self._datagrams[plane].receive)
+
+    def cast(self, to: Endpoint, plane: Plane, frame: bytes) -> None:
+        """See `mpreg_core.Transport`. A host name is resolved first, while a few frames wait for it."""
+        port = self._datagrams.get(plane)
+        if port is None:
+            self._counts["dropped_out_not_listening"] += 1
+        else:
+            port.cast(to, frame)
+
+    async def send(self, to: Endpoint, plane: Plane, frames: Sequence[bytes]) -> None:
+        """See `mpreg_core.Transport`. Raises `PayloadTooLargeError` for a frame over `limits.FRAME_BYTES_MAX`."""
+        reports = self._serving(to)
+        if not frames:
+            return
+        smallest, largest = min(map(len, frames)), max(map(len, frames))
+        if not smallest or largest > FRAME_BYTES_MAX:
+            sizes = f"{smallest} to {largest}"
+            raise PayloadTooLargeError(f"expected frames of 1 to {FRAME_BYTES_MAX} bytes, got {sizes}", where=str(to))
+        connection = self._outbound.get(to) or self._by_remote.get(to)
+        if connection is None or not connection.open:
+            connection = await self._connect(to, plane, reports)
+        await connection.write(frames)
+        if not self._options.connection_pooling and connection.to is not None:
+            await connection.finish()
+
+    def _serving(self, to: Endpoint) -> Reports:
+        if self._closed or self._reports is None:
+            state = "is closed" if self._closed else "does not serve yet: start serve() before send()"
+            raise TransportError(f"the transport {state}", where=str(to))
+        return self._reports
+
+    async def _connect(self, to: Endpoint, plane: Plane, reports: Reports) -> Connection:
+        wait_s = self._backoff.wait_s(to, anyio.current_time())
+        if wait_s > 0:
+            raise TransportError(f"the last attempt failed; the next is due in {wait_s:.2f} s", where=str(to))
+        try:
+            stream, remote = await self._dial(to)
+        except (OSError, ValueError) as error:
+            self._backoff.failed(to, anyio.current_time())
+            reports.evidence(to, evidence_of(error))
+            raise TransportError(f"cannot connect: {reason_of(error)}", where=str(to)) from error
+        self._backoff.succeeded(to)
+        outbound = [connection for connection in self._connections if connection.to is not None]
+        if len(outbound) >= self._places:
+            # The one unused for longest makes room.
+            await min(outbound, key=lambda connection: (connection.writing, connection.active_at)).end()
+        try:
+            self._serving(to)
+        except TransportError:  # it was closed meanwhile
+            await anyio.aclose_forcefully(stream)
+            raise
+        return self._adopt(stream, plane, remote, to, reports)
+
+    async def _dial(self, to: Endpoint) -> tuple[SocketStream, Endpoint]:
+        """A new connection and its remote end. Raises `OSError` or `ValueError`."""
+        if not 0 < to.port < 65_536:
+            raise ValueError(f"expected a port of 1 to 65535, got {to.port}")
+        with anyio.fail_after(self._options.connection_timeout):
+            stream = await anyio.connect_tcp(to.host, to.port)
+        try:
+            raw = stream.extra(SocketAttribute.raw_socket)
+            tune(raw, self._options)
+            remote = endpoint_of(raw.getpeername())
+            if remote == endpoint_of(raw.getsockname()):
+                # A port of this host where nobody listens, and which the system happened to pick for this side as
+                # well: such a socket is joined to itself (RFC 9293, 3.5, simultaneous open).
+                raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+        return stream, remote
+
+    def _adopt(
+        self, stream: SocketStream, plane: Plane, remote: Endpoint, to: Endpoint | None, reports: Reports
+    ) -> Connection:
+        assert self._group is not None
+        inbound, pooling, timeout_s = to is None, self._options.connection_pooling, self._options.connection_timeout
+        idle_s = IDLE_INBOUND_S if inbound else IDLE_OUTBOUND_S if pooling else timeout_s
+        watch = Watch(anyio.current_time(), timeout_s=timeout_s, idle_s=idle_s, inbound=inbound)
+        connection = Connection(stream, plane, remote, to, watch, reports)
+        self._connections.add(connection)
+        if inbound or pooling:
+            self._by_remote[remote] = connection
+        if to is not None and pooling:
+            self._outbound[to] = connection
+        self._counts["connections_in" if inbound else "connections_out"] += 1
+        self._group.start_soon(self._read, connection)
+        return connection
+
+    async def _read(self, connection: Connection) -> None:
+        try:
+            await connection.read()
+        finally:
+            self._connections.discard(connection)
+            if self._by_remote.get(connection.remote) is connection:
+                del self._by_remote[connection.remote]
+            if connection.to is None:
+                self._admission.leave(connection.remote.host)
+            elif self._outbound.get(connection.to) is connection:
+                del self._outbound[connection.to]
+            if self._quiet is not None and not self._connections:
+                self._quiet.set()
+
+    async def _accept(self, plane: Plane, listener: SocketListener, reports: Reports) -> None:
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except anyio.ClosedResourceError:
+                    return  # by `close`
+                except (OSError, anyio.BrokenResourceError):
+                    self._counts["accepts_failed"] += 1
+                    await anyio.sleep(ACCEPT_RETRY_S)
+                    continue
+                try:
+                    raw = stream.extra(SocketAttribute.raw_socket)
+                    remote = endpoint_of(raw.getpeername())
+                    tune(raw, self._options)
+                except OSError:  # it was reset before anyone looked at it
+                    await anyio.aclose_forcefully(stream)
+                    continue
+                if self._admission.enter(remote.host):
+                    self._adopt(stream, plane, remote, None, reports)
+                else:
+                    reports.dropped(plane, "too_many_connections", remote)
+                    await anyio.aclose_forcefully(stream)
+
+    async def _look_after_connections(self) -> None:
+        period = min(self._options.connection_timeout / 4, LOOK_PERIOD_S_MAX)
+        while True:
+            await anyio.sleep(period)
+            for connection in list(self._connections):
+                await connection.look(anyio.current_time())
+
+    async def close(self) -> None:
+        """See `mpreg_core.Transport`. Peers have half a second to take in what was sent."""
+        self._closed = True
+        if self._group is None or self._stopped is None:
+            return
+        group, stopped = self._group, self._stopped
+        try:
+            for listener in self._listeners:
+                await listener.aclose()
+            with anyio.move_on_after(FLUSH_S):
+                self._quiet = anyio.Event()
+                # Those that wait for a slow peer come last, so that they hold up nobody.
+                for connection in sorted(self._connections, key=lambda connection: connection.writing):
+                    await connection.finish()
+                if self._connections:
+                    await self._quiet.wait()
+        finally:
+            group.cancel_scope.cancel()
+        await stopped.wait()
+
+    def stats(self) -> Mapping[str, int]:
+        """See `mpreg_core.Transport`. Counters since the start; `connections_open` and `partial_bytes` are of now."""
+        return {**self._counts, "connections_open": len(self._connections)}
