@@ -49,7 +49,7 @@ def read_config(
     overrides: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> tuple[NodeConfig, list[Problem]]:
-    """As `load_config`, but gives the problems beside what could be used; a key with a problem has its default.
+    """As `load_config`, but gives the problems, in order, beside what can be used: a wrong key has its default.
 
     `data` stands for a file's contents, for programs that make configurations. Raises `ConfigProblems` only for a file
     that cannot be read as YAML.
@@ -162,7 +162,7 @@ def _decode(layers: _Layers, warnings: tuple[Problem, ...]) -> tuple[NodeConfig,
     if any(problem.path.startswith("plugins.require[") for problem in problems):
         # Whoever goes on to look for more problems would stop at these.
         config = msgspec.structs.replace(config, plugins=msgspec.structs.replace(config.plugins, require=()))
-    return config, problems
+    return config, sorted(set(problems))
 
 
 def _host_name() -> str:

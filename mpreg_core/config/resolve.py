@@ -91,10 +91,8 @@ def resolve(
     work = _Resolver(config, plugins, selection)
     pools = {tier: work.pool(tier) for tier in tiers}
     services = work.services()
-    # A problem in a section shows once for each tier.
-    problems = dict.fromkeys((*selection.problems, *work.problems))
-    if problems:
-        raise ConfigProblems(list(problems)) from work.cause
+    if problems := [*selection.problems, *work.problems]:
+        raise ConfigProblems(problems) from work.cause
     whole = {tier: pool for tier, pool in pools.items() if pool is not None}
     failed = [Problem("", 0, "", f"{failure.error}; nothing was chosen from it") for failure in plugins.failures]
     return Resolved(whole, services, tuple(dict.fromkeys((*work.warnings, *failed))))

@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 from mpreg_core import limits
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.members import Coordinates
-from mpreg_core.errors import ProtocolError
 from mpreg_core.ids import ClusterId, NodeId, Region
 from mpreg_core.registry.selection import HEALTH_ORDER
 from mpreg_core.registry.validation import CAPACITY_MAX, LOAD_MAX, Status
@@ -116,23 +115,6 @@ def aggregate(
     clusters = sum(summary.clusters for summary in newest.values())
     cut = any(summary.cut for summary in newest.values())
     return _bounded(ServiceSummary(hub, region, incarnation, counter, clusters, _added(lines), ids, cut))
-
-
-def encode_summary(summary: ServiceSummary) -> bytes:
-    """Its bytes: at most `SUMMARY_BYTES_MAX` for one of this module's making; equal summaries, equal bytes."""
-    return _encoder.encode(summary)
-
-
-def decode_summary(payload: bytes) -> ServiceSummary:
-    """A summary from bytes of the network. Raises `ProtocolError`."""
-    try:
-        return _decoder.decode(payload)
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise ProtocolError(f"expected a service summary, got {len(payload)} bytes that are none: {error}") from None
-
-
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
-_decoder = msgspec.msgpack.Decoder(ServiceSummary)
 
 
 def _line(cluster: Cluster, hub: NodeId) -> ServiceLine:

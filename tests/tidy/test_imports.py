@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     ("errors", "ids", "units", "limits", "__version__"),
     ("contracts",),
-    ("wire", "membership", "state", "registry"),
+    ("wire", "membership", "state", "registry", "routing"),
     ("node",),
     ("plugin", "config"),
     ("runtime", "sim", "security", "observe"),
@@ -28,12 +28,21 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FACADE = ("client", "embed")  # may be several files each: client.py, client_frames.py
 
-PURE = {"contracts", "wire", "membership", "state", "registry", "node"}
+PURE = {"contracts", "wire", "membership", "state", "registry", "routing", "node"}
 IMPURE = {"anyio", "asyncio", "logging", "os", "random", "secrets", "socket", "threading", "time", "uuid"}
 # Machines are handed their generator of chance; only the modules that hand it on may name its type.
 PURE_EXCEPT = {"random.Random": {"contracts", "node"}}
 
-PUBLIC = {"mpreg_core", "mpreg_core.__version__", "mpreg_core.client"}
+# Beside the names that mpreg_core exports: the bounds, what routers share, and the metrics for service plugins.
+PUBLIC = {
+    "mpreg_core",
+    "mpreg_core.__version__",
+    "mpreg_core.client",
+    "mpreg_core.limits",
+    "mpreg_core.observe",
+    "mpreg_core.observe.metrics",
+    "mpreg_core.routing",
+}
 PUBLIC_IN_TESTS = PUBLIC | {"mpreg_core.sim", "mpreg_core.testing"}
 
 

@@ -23,8 +23,9 @@ A proposal that loses an instance to another goes on to the next one until its t
 lost. A proposal's id is decided at most once.
 
 The voters of an epoch are what the node is told by `on_voters`; messages name them, and no vote is cast across two
-epochs. That is safe as long as each quorum of an epoch shares a voter with each quorum of the next one that takes
-part: voters must change one at a time, or the change must be a decision of the old ones.
+epochs. Whoever changes them must see to it that each quorum of an epoch shares a voter with each quorum of the next
+one (one voter more or less at a time does), and that the next change comes only when a quorum of the new voters has
+caught up (each of them had a read answered). A jump from some voters to quite others would forget what was decided.
 
 The roles: `voter`, `proposer` and `reader` share a `desk`; `ledger` is the memory, `records` what of it is durable.
 Voters are trusted to follow the protocol; all else, and what comes from strangers, is dropped and counted.

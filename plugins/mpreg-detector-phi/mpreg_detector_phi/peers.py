@@ -95,10 +95,8 @@ class Peers:
         peer.forgetful = incarnation < peer.incarnation
         if incarnation > peer.incarnation + INCARNATION_STEP_MAX:
             self.stale += 1
-        elif incarnation > peer.incarnation:
+        elif incarnation > peer.incarnation or peer.status == "failed":
             self._conclude(now_ns, peer, "alive", incarnation, "heartbeat", self.me)
-        elif peer.status == "failed":
-            self._out.append(Emit(Verdict(peer.id, "alive", incarnation, "heartbeat", self.me)))
 
     def doubt(self, now_ns: int, peer: Peer, by: NodeId) -> None:
         """A watcher, this node or another, finds a member silent. Two of them shorten its time."""
@@ -127,6 +125,8 @@ class Peers:
 
     def _conclude(self, now_ns: int, peer: Peer, status: Status, incarnation: int, cause: str, by: NodeId) -> None:
         self._out.append(Emit(Verdict(peer.id, status, incarnation, cause, by)))
+        if peer.status == "failed" and status == "alive":
+            return  # only the table brings back the dead; until it does, they are told what they have to refute
         self._think(now_ns, peer, status, incarnation)
 
     def _think(self, now_ns: int, peer: Peer, status: Status, incarnation: int) -> None:

@@ -126,10 +126,8 @@ class Opinions:
         """A member answered, or a helper says so. A suspicion stays until the member refutes it, as it was told to."""
         if incarnation > peer.incarnation + INCARNATION_STEP_MAX:
             self.stale += 1
-        elif incarnation > peer.incarnation:
+        elif incarnation > peer.incarnation or peer.status == FAILED:
             self._conclude(now_ns, peer, ALIVE, incarnation, "probe", self.me)
-        elif peer.status == FAILED:
-            self._out.append(Emit(Verdict(peer.id, "alive", incarnation, "probe", self.me)))
 
     def accuse(self, now_ns: int, peer: Peer) -> None:
         """This node's probe of a member failed: suspect it, or confirm that others do."""
@@ -175,6 +173,8 @@ class Opinions:
 
     def _conclude(self, now_ns: int, peer: Peer, status: Opinion, incarnation: int, cause: str, by: NodeId) -> None:
         self._out.append(Emit(Verdict(peer.id, _STATUS[status], incarnation, cause, by)))
+        if peer.status == FAILED and status == ALIVE:
+            return  # only the table brings back the dead; until it does, they are told what they have to refute
         self.updates.put(Update(peer.id, status, incarnation, by))
         self._think(now_ns, peer, status, incarnation, by)
 

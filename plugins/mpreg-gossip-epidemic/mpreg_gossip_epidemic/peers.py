@@ -95,6 +95,14 @@ class Peers:
             return None
         return ring[(index + step) % len(ring)][1]
 
+    def beside_me(self, step: int) -> NodeId:
+        """The member `step` (1 or -1) places on from this node on the ring of all regions' rings in a row."""
+        ring = self._rings[self.region]
+        index = bisect_left(ring, _place(self.me)) + step
+        if 0 <= index < len(ring):
+            return ring[index][1]
+        return self._rings[self.region_beside(step)][0 if step > 0 else -1][1]
+
     def region_beside(self, step: int) -> Region:
         """The region `step` places on from this node's own, in the order of names."""
         return self.regions[(bisect_left(self.regions, self.region) + step) % len(self.regions)]

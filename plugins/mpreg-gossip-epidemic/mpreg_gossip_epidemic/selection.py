@@ -5,12 +5,12 @@ lost, the choice makes it fast and finds a way around losses (Voulgaris and van 
 Middleware 2007). The selections differ in the ring, in the choice, and in who sends to other regions:
 
     random          ring of the whole pool; choice uniform
-    proximity       ring of the region; choice nearest of some tries, at times uniform
+    proximity       ring of the whole pool, region by region; choice nearest of some tries, at times uniform
     topology_aware  ring and choice within the region; whoever begins an item there sends it to each other region
     hybrid          as topology_aware, but the choice is the nearest of some tries, and at times uniform
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -28,20 +28,27 @@ HYBRID_UNIFORM_SHARE = 0.125
 _TRIES = 4
 
 
+Excluded = Collection[NodeId]
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """One way of choosing. `regional`: the ring is the region's own. `crosses`: see `crossing_targets`."""
+    """One way of choosing.
 
-    regional: bool
+    `beside` gives the next (1) and the last (-1) on the ring, or this node itself. `pick` gives a live member if there
+    is one; it may be an excluded one, or None, for its tries are few. `crosses`: see `must_cross`.
+    """
+
+    beside: Callable[[Peers, int], NodeId | None]
+    pick: Callable[[Peers, Random, Excluded], NodeId | None]
     crosses: bool
-    pick: Callable[[Peers, Random], NodeId]  # one live member; only called when there is one
 
 
-def _uniform(peers: Peers, rng: Random) -> NodeId:
+def _uniform(peers: Peers, rng: Random, excluded: Excluded = ()) -> NodeId:
     return peers.live[int(rng.random() * len(peers.live))]
 
 
-def _in_region(peers: Peers, rng: Random) -> NodeId:
+def _in_region(peers: Peers, rng: Random, excluded: Excluded = ()) -> NodeId:
     ring = peers.in_region(peers.region)
     if len(ring) < 2:
         return _uniform(peers, rng)
@@ -51,22 +58,35 @@ def _in_region(peers: Peers, rng: Random) -> NodeId:
     return ring[index][1]
 
 
-def _nearest(pick: Callable[[Peers, Random], NodeId], peers: Peers, rng: Random) -> NodeId:
-    return min({pick(peers, rng) for _ in range(NEAREST_OF)}, key=lambda peer: (peers.cost_ns(peer), peer))
+def _nearest(tries: Iterable[NodeId], peers: Peers, excluded: Excluded) -> NodeId | None:
+    found = {peer for peer in tries if peer not in excluded}
+    return min(found, key=lambda peer: (peers.cost_ns(peer), peer), default=None)
 
 
-def _near(peers: Peers, rng: Random) -> NodeId:
-    return _uniform(peers, rng) if rng.random() < UNIFORM_SHARE else _nearest(_uniform, peers, rng)
+def _near(peers: Peers, rng: Random, excluded: Excluded) -> NodeId | None:
+    if rng.random() < UNIFORM_SHARE:
+        return _uniform(peers, rng)
+    return _nearest((_uniform(peers, rng) for _ in range(NEAREST_OF)), peers, excluded)
 
 
-def _near_in_region(peers: Peers, rng: Random) -> NodeId:
-    return _uniform(peers, rng) if rng.random() < HYBRID_UNIFORM_SHARE else _nearest(_in_region, peers, rng)
+def _near_in_region(peers: Peers, rng: Random, excluded: Excluded) -> NodeId | None:
+    if rng.random() < HYBRID_UNIFORM_SHARE:
+        return _uniform(peers, rng)
+    return _nearest((_in_region(peers, rng) for _ in range(NEAREST_OF)), peers, excluded)
 
 
-RANDOM = Selection(regional=False, crosses=False, pick=_uniform)
-PROXIMITY = Selection(regional=True, crosses=False, pick=_near)
-TOPOLOGY_AWARE = Selection(regional=True, crosses=True, pick=_in_region)
-HYBRID = Selection(regional=True, crosses=True, pick=_near_in_region)
+def _beside_in_pool(peers: Peers, step: int) -> NodeId | None:
+    return peers.beside(peers.me, step)
+
+
+def _beside_in_region(peers: Peers, step: int) -> NodeId | None:
+    return peers.beside(peers.me, step, peers.region)
+
+
+RANDOM = Selection(beside=_beside_in_pool, crosses=False, pick=_uniform)
+PROXIMITY = Selection(beside=Peers.beside_me, crosses=False, pick=_near)
+TOPOLOGY_AWARE = Selection(beside=_beside_in_region, crosses=True, pick=_in_region)
+HYBRID = Selection(beside=_beside_in_region, crosses=True, pick=_near_in_region)
 
 
 def push_targets(
@@ -74,23 +94,24 @@ def push_targets(
 ) -> tuple[NodeId, ...]:
     """At most `fanout` live members, none of `avoid`: the ring's neighbours, then by choice."""
     chosen: dict[NodeId, None] = {}
-    region = peers.region if selection.regional else None
     for step in (1, -1):
-        neighbour = peers.beside(peers.me, step, region)
+        neighbour = selection.beside(peers, step)
         if neighbour is not None and neighbour != peers.me and neighbour not in avoid:
             chosen[neighbour] = None
+    excluded = {*avoid, *chosen}
     tries = _TRIES * fanout if peers.live else 0
     while len(chosen) < fanout and tries > 0:
         tries -= 1
-        peer = selection.pick(peers, rng)
-        if peer not in avoid:
+        peer = selection.pick(peers, rng, excluded)
+        if peer is not None and peer not in excluded:
             chosen[peer] = None
+            excluded.add(peer)
     return tuple(chosen)[:fanout]
 
 
 def ring_target(selection: Selection, peers: Peers) -> NodeId | None:
     """The next member on the ring: as everyone asks the next, everyone is asked."""
-    neighbour = peers.beside(peers.me, 1, peers.region if selection.regional else None)
+    neighbour = selection.beside(peers, 1)
     return neighbour if neighbour != peers.me else None
 
 
@@ -98,7 +119,7 @@ def exchange_target(selection: Selection, peers: Peers, rng: Random) -> NodeId |
     """A live member to compare with, by choice or uniform; None when there is none."""
     if not peers.live:
         return None
-    return _uniform(peers, rng) if rng.random() < UNIFORM_SHARE else selection.pick(peers, rng)
+    return _uniform(peers, rng) if rng.random() < UNIFORM_SHARE else selection.pick(peers, rng, ())
 
 
 def must_cross(selection: Selection, peers: Peers, fanout: int, sender: NodeId, hops: int) -> bool:

@@ -29,6 +29,7 @@ class Tcp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Bus(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     servers: tuple[str, ...] = ()
+    password: str = ""
     login: Annotated[str, Meta(extra=SECRET)] | None = None
 
 

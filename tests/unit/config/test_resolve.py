@@ -161,6 +161,11 @@ def test_another_detector_by_a_stronger_layer_leaves_the_weaker_ones_keys(way: s
     assert [warning.path for warning in result.warnings] == ["membership.probe_timeout"]
 
 
+def test_a_key_for_a_strategy_that_is_not_installed_is_left_with_a_warning(plugins: Plugins) -> None:
+    result = resolved({"membership": {"strategy": "absent", "window": 5}}, plugins, "swim")
+    assert [warning.path for warning in result.warnings] == ["membership.window"]
+
+
 def test_a_flag_that_goes_back_to_the_default_leaves_the_files_keys_for_its_own_strategy(plugins: Plugins) -> None:
     result = resolved(
         {"consensus": {"strategy": "raft", "election_min": 0.5}}, plugins, sets=("consensus.strategy=quorum",)
@@ -231,6 +236,7 @@ def test_a_key_that_nobody_knows_is_a_problem(
             "tiers.global.routing.strategy: unknown routing strategy",
         ),
         ({"transport": {"strategy": "bus", "login": 5}}, "transport.login: expected a text, got an integer"),
+        ({"transport": {"strategy": "bus", "password": 5}}, "transport.password: expected a text, got an integer"),
         ({"transport": {"strategy": "bus", "servers": [1]}}, "transport.servers[0]: expected a text, got 1"),
     ],
     ids=lambda value: str(value)[:40],

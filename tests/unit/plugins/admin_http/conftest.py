@@ -140,7 +140,7 @@ class FakeNode:
         self.counted: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self.reports = HealthReport("healthy", {"gossip_protocol": Check("healthy", {POOL: {"alive": 2}})})
         self.views = [MemberView(POOL, member("a"), None, 1.5), MemberView(POOL, member("b", "failed"), 2_500_000, 2.5)]
-        self._queues: list[Any] = []
+        self._queues: dict[str, list[Any]] = {"events": [], "messages": []}
         self._now_ns = 0
 
     def fail_if_told(self) -> None:
@@ -149,12 +149,11 @@ class FakeNode:
 
     def emit(self, event: Event) -> None:
         self._now_ns += 1
-        for queue in self._queues:
+        for queue in self._queues["events"]:
             queue.send_nowait(Occurrence(self._now_ns, "a", POOL, event))
 
-    @property
-    def watchers(self) -> int:
-        return len(self._queues)
+    def watchers(self, kind: str) -> int:
+        return len(self._queues[kind])
 
     def status(self) -> Status:
         node = NodeStatus("a", "eu", "local", 3, 12.5, "0.1.0", self.life, "test", Coordinates(50.1, 8.7))
@@ -255,30 +254,30 @@ class FakeNode:
 
     async def publish(self, topic: str, payload: Json) -> Message:
         message = Message(topic, payload, "a", "m1")
-        for queue in self._queues:
+        for queue in self._queues["messages"]:
             queue.send_nowait(message)
         return message
 
     @asynccontextmanager
     async def subscribe(self, pattern: str) -> AsyncIterator[AsyncIterator[Message]]:
         self.fail_if_told()
-        async with self._queue() as queue:
+        async with self._queue("messages") as queue:
             yield queue
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[Occurrence]]:
-        async with self._queue() as queue:
+        async with self._queue("events") as queue:
             yield queue
 
     @asynccontextmanager
-    async def _queue(self) -> AsyncIterator[Any]:
+    async def _queue(self, kind: str) -> AsyncIterator[Any]:
         send, receive = anyio.create_memory_object_stream[Any](1000)
-        self._queues.append(send)
+        self._queues[kind].append(send)
         async with send, receive:
             try:
                 yield receive
             finally:
-                self._queues.remove(send)
+                self._queues[kind].remove(send)
 
     async def drain(self) -> None:
         self.life = "draining"

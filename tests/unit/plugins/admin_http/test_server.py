@@ -1,10 +1,12 @@
 """The server over real sockets, on each event loop: it starts, serves and ends with its task."""
 
 import socket
+from contextlib import asynccontextmanager
 
 import anyio
 import httpx2
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mpreg_core import ConfigError, Endpoint, NodeStateChanged, OverloadedError, StateChanged, TransportError
 from mpreg_core.limits import HTTP_BODY_BYTES_MAX
@@ -46,16 +48,46 @@ def is_free(endpoint):
         return sock.connect_ex((endpoint.host, endpoint.port)) != 0
 
 
-async def next_event(lines):
-    """The fields of the next event of a stream; comments are passed over."""
-    event = {}
-    async for line in lines:
-        if not line and event:
-            return event
-        if line and not line.startswith(":"):
-            name, _, value = line.partition(": ")
-            event[name] = value
-    raise AssertionError("the stream ended")
+class Lines:
+    """A stream of events, read line by line. HTTP/1.0, so that what comes is the events alone."""
+
+    def __init__(self, stream):
+        self._stream = BufferedByteReceiveStream(stream)
+
+    async def line(self):
+        return (await self._stream.receive_until(b"\n", 100_000)).decode()
+
+    async def rest(self):
+        found = []
+        try:
+            while True:
+                found.append(await self.line())
+        except anyio.IncompleteRead:
+            return found
+
+    async def event(self):
+        """The fields of the next event; comments are passed over."""
+        fields = {}
+        while True:
+            line = await self.line()
+            if not line and fields:
+                return fields
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+
+
+@asynccontextmanager
+async def streaming(endpoint, path, last_event_id=""):
+    async with await anyio.connect_tcp(*endpoint) as stream:
+        resume = f"last-event-id: {last_event_id}\r\n" if last_event_id else ""
+        await stream.send(f"GET {path} HTTP/1.0\r\nhost: localhost\r\n{resume}\r\n".encode())
+        lines = Lines(stream)
+        assert " 200 " in await lines.line()
+        while await lines.line() != "\r":
+            pass
+        assert await lines.line() == ": open"
+        yield lines
 
 
 async def test_it_serves_the_api_and_the_metrics_page(node, service):
@@ -66,23 +98,20 @@ async def test_it_serves_the_api_and_the_metrics_page(node, service):
 
 
 async def test_both_ports_are_free_again_within_a_second_of_its_cancellation(node, service):
-    async with service(node) as running, client_of(running.http) as client:
+    async with service(node) as running, client_of(running.http) as client, client_of(running.metrics) as scraper:
         await client.get("/livez")
-        assert not is_free(running.metrics)
+        await scraper.get("/metrics")
         assert await running.stop() < 1
         assert is_free(running.http)
         assert is_free(running.metrics)
-        assert node.watchers == 0
+        assert node.watchers("events") == 0
 
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_an_open_stream_ends_with_drain_when_the_service_stops(node, service, path):
-    async with service(node) as running, client_of(running.http) as client, client.stream("GET", path) as stream:
-        lines = stream.aiter_lines()
-        assert await anext(lines) == ": open"
+    async with service(node) as running, streaming(running.http, path) as stream:
         assert await running.stop() < 1
-        rest = [line async for line in lines]
-    assert rest[-3:] == ["event: drain", "data: {}", ""]
+        assert (await stream.rest())[-3:] == ["event: drain", "data: {}", ""]
 
 
 async def test_a_stream_whose_client_does_not_read_cannot_hold_up_the_end(node, service):
@@ -92,7 +121,7 @@ async def test_a_stream_whose_client_does_not_read_cannot_hold_up_the_end(node, 
             await anyio.to_thread.run_sync(client.connect, tuple(running.http))
             client.sendall(b"GET /api/messages/stream?pattern=x HTTP/1.1\r\nhost: localhost\r\n\r\n")
             with anyio.fail_after(5):
-                while node.watchers < 2:
+                while not node.watchers("messages"):
                     await anyio.lowlevel.checkpoint()
             for _ in range(100):
                 await node.publish("x", "y" * 100_000)
@@ -218,44 +247,50 @@ async def test_many_requests_at_once_are_all_answered(node, service):
 
 
 async def test_events_stream_as_they_happen_and_resume_after_the_last_id(node, service):
-    async with service(node) as running, client_of(running.http) as client:
-        async with client.stream("GET", "/api/events") as stream:
-            lines = stream.aiter_lines()
-            await anext(lines)
+    async with service(node) as running:
+        async with streaming(running.http, "/api/events") as stream:
             node.emit(NodeStateChanged("draining"))
             node.emit(NodeStateChanged("ready"))
-            first = await next_event(lines)
+            first = await stream.event()
             assert '"state":"draining"' in first["data"]
         node.emit(StateChanged("k", "pool", 1, False))
-        async with client.stream("GET", "/api/events", headers={"last-event-id": first["id"]}) as stream:
-            lines = stream.aiter_lines()
-            assert '"state":"ready"' in (await next_event(lines))["data"]
-            assert '"type":"StateChanged"' in (await next_event(lines))["data"]
+        async with streaming(running.http, "/api/events", first["id"]) as stream:
+            assert '"state":"ready"' in (await stream.event())["data"]
+            assert '"type":"StateChanged"' in (await stream.event())["data"]
+
+
+async def test_a_reader_that_fell_behind_is_told_how_much_it_lost(node, service, monkeypatch):
+    monkeypatch.setattr("mpreg_admin_http.ring.KEPT_MAX", 2)
+    async with service(node) as running:
+        async with streaming(running.http, "/api/events") as stream:
+            node.emit(StateChanged("k", "pool", 0, False))
+            first = await stream.event()
+        for revision in range(1, 6):
+            node.emit(StateChanged("k", "pool", revision, False))
+        async with streaming(running.http, "/api/events", first["id"]) as stream:
+            gap, oldest = await stream.event(), await stream.event()
+        assert gap == {"event": "gap", "data": '{"lost": 3}'}
+        assert '"revision":4' in oldest["data"]
 
 
 async def test_a_watch_shows_the_entry_now_and_at_each_change_of_it_alone(node, service):
     await node.state.put("k", 1)
-    async with service(node) as running, client_of(running.http) as client:
-        async with client.stream("GET", "/api/state/k/watch") as stream:
-            lines = stream.aiter_lines()
-            assert '"value":1' in (await next_event(lines))["data"]
-            await node.state.put("other", 9)
-            await node.state.put("k", 9, scope="federation")
-            await node.state.put("k", 2)
-            assert '"value":2' in (await next_event(lines))["data"]
-            await node.state.delete("k")
-            assert '"deleted":true' in (await next_event(lines))["data"]
+    async with service(node) as running, streaming(running.http, "/api/state/k/watch") as stream:
+        assert '"value":1' in (await stream.event())["data"]
+        await node.state.put("other", 9)
+        await node.state.put("k", 9, scope="federation")
+        await node.state.put("k", 2)
+        assert '"value":2' in (await stream.event())["data"]
+        await node.state.delete("k")
+        assert '"deleted":true' in (await stream.event())["data"]
 
 
 async def test_published_messages_reach_a_stream(node, service):
     async with service(node) as running, client_of(running.http) as client:
-        async with client.stream("GET", "/api/messages/stream?pattern=orders.%23") as stream:
-            lines = stream.aiter_lines()
-            await anext(lines)
+        async with streaming(running.http, "/api/messages/stream?pattern=orders.%23") as stream:
             await client.post("/api/messages", json={"topic": "orders.eu", "payload": {"text": "a\nb"}})
-            assert (await next_event(lines))["data"] == (
-                '{"topic":"orders.eu","payload":{"text":"a\\nb"},"origin":"a","id":"m1"}'
-            )
+            data = '{"topic":"orders.eu","payload":{"text":"a\\nb"},"origin":"a","id":"m1"}'
+            assert await stream.event() == {"data": data}
 
 
 async def test_a_subscription_that_is_refused_is_an_error_and_not_a_stream(node, service):
@@ -267,30 +302,25 @@ async def test_a_subscription_that_is_refused_is_an_error_and_not_a_stream(node,
 
 
 async def test_a_stream_ends_on_the_server_when_its_client_goes(node, service):
-    async with service(node) as running, client_of(running.http) as client:
-        async with client.stream("GET", "/api/messages/stream?pattern=x") as stream:
-            await anext(stream.aiter_lines())
-            assert node.watchers == 2
+    async with service(node) as running:
+        async with streaming(running.http, "/api/messages/stream?pattern=x"):
+            assert node.watchers("messages") == 1
         with anyio.fail_after(5):
-            while node.watchers > 1:
+            while node.watchers("messages"):
                 await anyio.lowlevel.checkpoint()
 
 
 async def test_a_quiet_stream_shows_that_it_is_alive(node, service, monkeypatch):
     monkeypatch.setattr("mpreg_admin_http.sse.HEARTBEAT_S", 0.02)
-    async with service(node) as running, client_of(running.http) as client:
-        async with client.stream("GET", "/api/events") as stream:
-            lines = stream.aiter_lines()
-            with anyio.fail_after(5):
-                while await anext(lines) != ": alive":
-                    pass
+    async with service(node) as running, streaming(running.http, "/api/events") as stream:
+        assert await stream.line() == ""
+        assert await stream.line() == ": alive"
 
 
 async def test_more_requests_than_the_bound_are_refused_at_once(node, service, monkeypatch):
     monkeypatch.setattr("mpreg_admin_http.guard.REQUESTS_OPEN_MAX", 1)
     async with service(node) as running, client_of(running.http) as client:
-        async with client.stream("GET", "/api/events") as stream:
-            await anext(stream.aiter_lines())
+        async with streaming(running.http, "/api/events"):
             answer = await client.get("/livez")
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "overloaded"

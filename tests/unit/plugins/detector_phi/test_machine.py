@@ -247,8 +247,12 @@ def test_failed_members_are_asked_at_low_rate_in_turn_and_one_that_answers_is_al
     assert set(asked[:2]) == {"n2", "n3"}
     beat = lone.until(lambda: [s for s in lone.sends(Heartbeat) if s.to == ("n2",)])[0]
     assert beat.message.accused == 4
-    lone.hears("n2", Answer(beat.message.seq, 4))
-    assert [v.status for v in lone.verdicts()] == ["alive"]
+    for incarnation in (4, 5):
+        lone.hears("n2", Answer(beat.message.seq, incarnation))
+        assert [(v.status, v.incarnation) for v in lone.verdicts()] == [("alive", incarnation)]
+    assert lone.machine.snapshot().failed == 2  # until the table follows
+    lone.members(lone.member("n2", 5))
+    assert lone.machine.snapshot().failed == 1
 
 
 def test_a_refusal_and_a_second_one_convict_and_an_answer_between_clears(lone: Lone) -> None:

@@ -470,6 +470,8 @@ def test_a_failed_member_that_answers_is_alive(lone: Lone) -> None:
     ping = lone.until(Ping)
     lone.hears(ping.to[0], Ack(ping.message.seq, 5))
     assert lone.verdicts() == [Verdict(ping.to[0], "alive", 5, "probe", "me")]
+    assert lone.machine.snapshot().present == 0  # until the table follows
+    lone.members(lone.member(ping.to[0], 5))
     assert lone.machine.snapshot().present == 1
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from mpreg_gossip_epidemic.plugin import SPECS
 
 from mpreg_core import (
     DIGEST_FANOUT,
@@ -32,6 +31,9 @@ from mpreg_core import (
     ns,
 )
 from mpreg_core.limits import DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX
+from mpreg_gossip_epidemic.messages import Packed
+from mpreg_gossip_epidemic.packing import unpack
+from mpreg_gossip_epidemic.plugin import SPECS
 
 ENVELOPE_BYTES = 64
 BY_NAME = {spec.name: spec for spec in SPECS}
@@ -205,7 +207,8 @@ class Pool:
         while self.heap and self.heap[0][0] <= end_ns:
             self.now_ns, _, act = heapq.heappop(self.heap)
             act()
-            if until is not None and self.now_ns >= ask_ns:
+            quiet = not self.heap or self.heap[0][0] > self.now_ns + NS_PER_MS
+            if until is not None and (quiet or self.now_ns >= ask_ns):
                 ask_ns = self.now_ns + NS_PER_MS
                 if until():
                     return (self.now_ns - begin_ns) / NS_PER_S
@@ -254,7 +257,8 @@ class Pool:
             assert len(frame) <= DATAGRAM_BYTES_MAX - ENVELOPE_BYTES, f"{len(frame)}: {send.message!r:.200}"
         assert len(set(send.to)) == len(send.to)
         kind = type(send.message).__name__
-        items = len(getattr(send.message, "items", ()))
+        news = unpack(send.message) if isinstance(send.message, Packed) else send.message
+        items = len(getattr(news, "items", ()))
         for to in send.to:
             assert to != node.me.id
             self.frames[kind] += 1

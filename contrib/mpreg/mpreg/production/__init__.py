@@ -1,0 +1,1 @@
+"""Running nodes in production: `python -m mpreg.production.start_node`."""

@@ -1,0 +1,1 @@
+"""Checking configurations: `python -m mpreg.validation.validate_config`."""
