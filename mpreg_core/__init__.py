@@ -56,9 +56,9 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.events import NodeStateChanged as NodeStateChanged
     from mpreg_core.contracts.events import Occurrence as Occurrence
     from mpreg_core.contracts.events import ParentChanged as ParentChanged
-    from mpreg_core.contracts.events import Published as Published
     from mpreg_core.contracts.events import PoolJoined as PoolJoined
     from mpreg_core.contracts.events import PoolLeft as PoolLeft
+    from mpreg_core.contracts.events import Published as Published
     from mpreg_core.contracts.events import ReadDone as ReadDone
     from mpreg_core.contracts.events import RequestDone as RequestDone
     from mpreg_core.contracts.events import RoundTrip as RoundTrip

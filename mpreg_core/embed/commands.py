@@ -285,9 +285,7 @@ class Commands:
     def serve(self, service: str) -> None:
         """Announce a service of this node."""
         if not service or service.startswith(INTERNAL) or len(service) > 128:
-            raise InvalidInputError(
-                f"expected a service of 1 to 128 letters, not {INTERNAL}*, got {service!r:.80}"
-            )
+            raise InvalidInputError(f"expected a service of 1 to 128 letters, not {INTERNAL}*, got {service!r:.80}")
         core = self._driver.command()
         try:
             core.registry.serve(service)
@@ -302,9 +300,7 @@ class Commands:
             raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
         encoded = msgspec.json.encode(payload)
         if len(encoded) > MESSAGE_BYTES_MAX:
-            raise PayloadTooLargeError(
-                f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}"
-            )
+            raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}")
         core = self._driver.command()
         self._check_writable()
         try:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import anyio
 import msgspec
+from msgspec import Struct
 
 from mpreg_core.assembly import assemble
 from mpreg_core.config.model import NodeConfig
@@ -100,7 +101,7 @@ class Node:
         if self._services:
             context = self._service_context(node)
             for name, spec in sorted(self._plugins.services.items()):
-                run = partial(_run_service, spec, context)
+                run = partial(_run_service, spec, context, parts.resolved.services[name])
                 self.served.update(await tasks.start(supervise, name, run))
         return node
 
@@ -153,8 +154,8 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
     return None if isinstance(error, BaseExceptionGroup) else error
 
 
-async def _run_service(spec: ServiceSpec[Any], context: ServiceContext, task_status: Any) -> None:
-    await spec.run(context, spec.options(), task_status)
+async def _run_service(spec: ServiceSpec[Any], context: ServiceContext, options: Struct, task_status: Any) -> None:
+    await spec.run(context, options, task_status)
 
 
 def _proposal_timeout_s(pools: Any) -> float:

@@ -15,6 +15,7 @@ from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.clusters import ClusterRegistry
 from mpreg_core.registry.summary import ServiceSummary, aggregate, summarize
+from mpreg_core.registry.validation import check_cluster
 from mpreg_core.units import ns
 
 UNBOUNDED = 1_000_000
@@ -73,6 +74,7 @@ class NodeRegistry:
                 f"clusters register with a local hub, this node is of tier {self._state.settings.tier}",
                 where=self._state.id,
             )
+        check_cluster(cluster)
         ttl_ns = ns(cluster.ttl) if cluster.ttl is not None else None
         kept, change = self._registered.register(cluster, self._state.now_ns, ttl_ns)
         self._state.emit(None, change)

@@ -104,7 +104,7 @@ class Replication:
         except MpregError as error:
             self._state.count("mpreg_state_refused_total", code=error.code)
             return
-        if not merged.novel:
+        if merged.payload == item.payload:
             stack.items.put(item)
         if merged.changed:
             self._show(merged, stack)
@@ -134,7 +134,7 @@ class Replication:
         change = merged.visible
         if change is not None:
             key = change.key.partition("/")[2]
-            self._state.emit(stack, StateChanged(key, change.scope, change.revision, change.entry is None))
+            self._state.emit(stack, StateChanged(key, change.scope, change.revision, change.deleted))
 
     def _item(self, scope: Scope, inner: str) -> Item:
         payload = self.store.payload(inner, scope=scope)

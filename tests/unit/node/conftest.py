@@ -111,9 +111,7 @@ class Flood:
 
     def on_message(self, now_ns: int, sender: NodeId, message: Told) -> Effects:
         news = [item for item in message.items if self.context.replica.is_news(item)]
-        emits = [
-            Emit(Delivered(i.key, i.stamp, i.payload, i.origin, i.born_ms, message.hops, i.kept)) for i in news
-        ]
+        emits = [Emit(Delivered(i.key, i.stamp, i.payload, i.origin, i.born_ms, message.hops, i.kept)) for i in news]
         others = tuple(peer for peer in self.peers if peer != sender)
         return [*emits, Send(others, Told(tuple(news), message.hops + 1), "stream")] if news and others else emits
 

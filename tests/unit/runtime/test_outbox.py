@@ -1,0 +1,87 @@
+"""The outbox: batches what comes together, drops what does not fit, never waits."""
+
+import anyio
+import pytest
+
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.errors import TransportError
+from mpreg_core.limits import OUTBOX_BYTES_MAX
+from mpreg_core.runtime.outbox import BATCH_BYTES_MAX, Outbox
+
+pytestmark = pytest.mark.anyio
+PEER = Endpoint("peer", 1)
+
+
+class Line:
+    """A transport whose peer takes batches when it is told to."""
+
+    def __init__(self):
+        self.batches = []
+        self.open = anyio.Event()
+        self.open.set()
+        self.dead = False
+        self.sent = anyio.Event()
+
+    async def send(self, to, plane, frames):
+        await self.open.wait()
+        if self.dead:
+            raise TransportError("refused")
+        self.batches.append((to, plane, list(frames)))
+        self.sent.set()
+
+
+class Drops(list):
+    def __call__(self, plane, reason, count):
+        self.append((plane, reason, count))
+
+
+async def test_frames_of_one_turn_go_in_one_batch_in_order():
+    line, drops = Line(), Drops()
+    async with anyio.create_task_group() as tasks:
+        outbox = Outbox(line, tasks, drops)
+        for number in range(50):
+            outbox.put(PEER, "gossip", b"%d" % number)
+        outbox.put(PEER, "routing", b"other plane")
+        await outbox.flush(5)
+        while len(line.batches) < 2:
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert line.batches == [
+        (PEER, "gossip", [b"%d" % number for number in range(50)]),
+        (PEER, "routing", [b"other plane"]),
+    ]
+    assert drops == []
+
+
+async def test_a_slow_peer_costs_bounded_memory_and_later_frames_are_dropped_and_counted():
+    line, drops = Line(), Drops()
+    line.open = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        outbox = Outbox(line, tasks, drops)
+        frame = bytes(64 * 1024)
+        for _ in range(2 * OUTBOX_BYTES_MAX // len(frame)):
+            outbox.put(PEER, "gossip", frame)
+        assert outbox.waiting_bytes <= OUTBOX_BYTES_MAX
+        assert len(drops) == OUTBOX_BYTES_MAX // len(frame)
+        assert set(drops) == {("gossip", "outbox_full", 1)}
+        line.open.set()
+        await outbox.flush(5)
+        tasks.cancel_scope.cancel()
+    assert all(sum(map(len, frames)) <= BATCH_BYTES_MAX for _, _, frames in line.batches)
+
+
+async def test_a_dead_peer_drops_what_waits_and_the_next_frame_tries_again():
+    line, drops = Line(), Drops()
+    line.dead = True
+    async with anyio.create_task_group() as tasks:
+        outbox = Outbox(line, tasks, drops)
+        outbox.put(PEER, "gossip", b"1")
+        outbox.put(PEER, "gossip", b"2")
+        while not drops:
+            await anyio.lowlevel.checkpoint()
+        line.dead = False
+        outbox.put(PEER, "gossip", b"3")
+        await line.sent.wait()
+        tasks.cancel_scope.cancel()
+    assert drops == [("gossip", "unreachable", 2)]
+    assert line.batches == [(PEER, "gossip", [b"3"])]
