@@ -5,16 +5,15 @@ hops that fail in a row. Both are pure. How to choose among the members that lea
 """
 
 from collections.abc import Iterable, Mapping
-from math import asin, cos, radians, sin, sqrt
 
 from msgspec import Struct
 
-from mpreg_core.contracts.members import Coordinates, Member
+from mpreg_core.contracts.members import Member
 from mpreg_core.contracts.router import Local, Refuse, Target, View
 from mpreg_core.ids import NodeId, Region
+from mpreg_core.registry.selection import great_circle_km
 from mpreg_core.units import NS_PER_MS
 
-EARTH_RADIUS_KM = 6371.0
 RTT_NS_PER_KM = 10_007
 """There and back at two thirds of the speed of light, as in fibre: a lower bound of the round trip."""
 
@@ -194,14 +193,6 @@ class Outliers:
         if ended:
             self._next = min(self._until.values(), default=None)
         return bool(ended)
-
-
-def great_circle_km(a: Coordinates, b: Coordinates) -> float:
-    """The shortest way on the globe, km, by the haversine formula."""
-    north = radians(b.latitude - a.latitude)
-    east = radians(b.longitude - a.longitude)
-    half = sin(north / 2) ** 2 + cos(radians(a.latitude)) * cos(radians(b.latitude)) * sin(east / 2) ** 2
-    return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(half)))
 
 
 def distance_km(a: Member | None, b: Member | None) -> float | None:

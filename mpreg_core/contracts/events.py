@@ -31,7 +31,8 @@ class Occurrence(Struct, frozen=True):
 class Verdict(Event, frozen=True):
     """What a detector concluded about a peer. Core merges it into the pool's table and tells the pool if it is new.
 
-    `incarnation` is the one the verdict was reached about: a higher one at the table voids it. `cause` is a short word
+    `incarnation` is the one the verdict was reached about: with another one at the table it counts for nothing, but an
+    accusation of this node itself is always refuted above it. `cause` is a short word
     (`probe`, `gossip`, `refused`, `phi`), `by` the member that concluded it first.
     """
 

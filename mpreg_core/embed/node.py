@@ -107,14 +107,23 @@ class Node:
 
     def _service_context(self, node: RunningNode) -> ServiceContext:
         network, monitoring = self._config.network, self._config.monitoring
-        metrics = Endpoint(network.listen_host, monitoring.metrics_port) if monitoring.metrics_enabled else None
+        host = self._service_host()
+        metrics = Endpoint(host, monitoring.metrics_port) if monitoring.metrics_enabled else None
         return ServiceContext(
             node=node,
-            http=Endpoint(network.listen_host, network.listen_port),
+            http=Endpoint(host, network.listen_port),
             metrics=metrics,
             config=cast("Mapping[str, Json]", msgspec.to_builtins(self._config.redacted())),
             plugins=self._plugins.as_json(),
         )
+
+    def _service_host(self) -> str:
+        """Where services listen: as configured; loopback if nothing was said and nobody would be authenticated."""
+        config = self._config
+        if ("network", "listen_host") in config.origins or config.security.authentication is not None:
+            return config.network.listen_host
+        logger.warning("no authentication is configured: the HTTP API listens on loopback only")
+        return "127.0.0.1"
 
     def _on_occurrence(self, occurrence: Occurrence) -> None:
         if self._node is None:

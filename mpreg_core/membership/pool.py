@@ -104,16 +104,20 @@ class PoolTable:
         return Outcome(change=self._put(now_ns, held, member, cause, by), conflict=conflict)
 
     def conclude(self, now_ns: int, verdict: Verdict) -> Outcome:
-        """Take over a detector's verdict, if it is about the incarnation the table knows.
+        """Take over a detector's verdict about the incarnation that the table knows.
 
-        `alive` brings a failed member back at the same incarnation: it answered this node itself. The pool hears of it
-        when the member refutes, which the record sent to it makes it do.
+        One about a higher incarnation waits for that incarnation's record, which its owner is spreading: the verdict
+        does not say what else changed with it. `alive` changes nothing here, for only the member itself can take an
+        accusation back; core tells it that it is accused (`Merging.on_verdict`).
         """
         held = self.member(verdict.peer)
-        if held is None or verdict.incarnation != held.incarnation or held.status == "left":
+        if held is None or held.status == "left":
             return UNCHANGED
         if verdict.peer == self._me:
-            return Outcome(refute=verdict.incarnation) if verdict.status != "alive" else UNCHANGED
+            accused = verdict.status != "alive" and verdict.incarnation >= held.incarnation
+            return Outcome(refute=verdict.incarnation) if accused else UNCHANGED
+        if verdict.incarnation != held.incarnation:
+            return UNCHANGED
         if GRAVITY[verdict.status] <= GRAVITY[held.status]:
             return UNCHANGED
         member = structs.replace(held, status=verdict.status)

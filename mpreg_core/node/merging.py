@@ -193,7 +193,8 @@ class Merging:
         self._check_channels(stack, member)
         stack.view_dirty = True
         stack.tell_members((member,))
-        self._set_voters(stack)
+        if change.previous in (None, "left") or member.status == "left":
+            self._set_voters(stack)
         self._state.emit(stack, change)
         if change.change == "failed":
             self._state.count("membership_failures_total")

@@ -60,8 +60,7 @@ class BareStream(asyncio.Protocol):
         self.finished = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport: Any = transport
         if self._window is not None:
             self._write(self._window.first)
 

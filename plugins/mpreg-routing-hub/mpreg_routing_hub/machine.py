@@ -8,7 +8,7 @@ Policies rank members that lead to the same target: `optimal` and `fastest` by r
 `balanced` by load, `geographic` by distance. The cost of a way is always the round trip to its next hop.
 """
 
-from math import pi
+from math import inf
 
 from msgspec import Struct
 
@@ -28,7 +28,7 @@ from mpreg_core import (
     View,
     ns,
 )
-from mpreg_core.routing import EARTH_RADIUS_KM, Destinations, Outliers, distance_km, round_trip_ns, standing
+from mpreg_core.routing import Destinations, Outliers, distance_km, round_trip_ns, standing
 from mpreg_routing_hub.options import HubOptions
 
 DECISIONS_MAX = 16_384  # kept for a policy
@@ -166,7 +166,7 @@ class HubRouter:
             return self._view.members[hop].load
         if policy == "geographic":
             km = distance_km(self._view.members.get(self._view.me), self._view.members.get(hop))
-            return pi * EARTH_RADIUS_KM if km is None else km  # nothing is further away than the other side
+            return inf if km is None else km
         return round_trip_ns(self._view, hop)
 
     def _decide_anew(self) -> Effects:

@@ -1,14 +1,16 @@
 """One TCP connection: batches of frames out, frames in, and its end."""
 
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.lowlevel import checkpoint
 
 from mpreg_core import Endpoint, Plane, TransportError
 from mpreg_transport_tcp.machine import Watch
 from mpreg_transport_tcp.messages import Framer, batches
+from mpreg_transport_tcp.readiness import Readiness, send_all
 from mpreg_transport_tcp.reports import Reports
 from mpreg_transport_tcp.sockets import evidence_of, reason_of
 
@@ -19,17 +21,18 @@ PARTIAL_BYTES_MAX = 64 * 1024 * 1024  # half received frames of all connections 
 class Connection:
     """A live connection. `remote` is the other end as the socket names it; `to` as the caller of `send` named it.
 
-    `to` is None for an inbound one.
+    `to` is None for an inbound one. `open` says that it may still be written to.
     """
 
     def __init__(
-        self, stream: SocketStream, plane: Plane, remote: Endpoint, to: Endpoint | None, watch: Watch, reports: Reports
+        self, connected: socket.socket, plane: Plane, remote: Endpoint, to: Endpoint | None, watch: Watch, reports: Reports
     ) -> None:
         self.plane = plane
         self.remote = remote
         self.to = to
-        self.open = True  # may be written to
-        self._stream = stream
+        self.open = True
+        self._socket = connected
+        self._readiness = Readiness(connected, self._receive)
         self._watch = watch
         self._reports = reports
         self._framer = Framer()
@@ -50,7 +53,7 @@ class Connection:
     async def write(self, frames: Sequence[bytes]) -> None:
         """Write frames, waiting while the peer is slow. Raises `TransportError` if the connection broke.
 
-        Cancelling it ends the connection, since half a frame would garble all that follows.
+        Cancelled before all is written, it ends the connection: half a frame would garble all that follows.
         """
         counts = self._reports.counts
         async with self._write_lock:
@@ -58,58 +61,68 @@ class Connection:
                 raise TransportError("the connection is being closed", where=str(self.remote))
             try:
                 for batch in batches(frames):
-                    await self._stream.send(batch)
+                    await send_all(self._socket, batch)
                     counts["bytes_out"] += len(batch)
                     self._writes += 1
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            except OSError as error:
                 self._reports.evidence(self.to or self.remote, evidence_of(error))
-                await self.end()
+                self.end()
                 raise TransportError(f"the connection broke: {reason_of(error)}", where=str(self.remote)) from error
             except BaseException:
-                await self.end()
+                self.end()
                 raise
         counts["frames_out"] += len(frames)
+        await checkpoint()  # a socket that always has room must not let its writer keep the others waiting
 
     async def read(self) -> None:
         """Hand frames on until either side ends the connection, which is closed then."""
+        try:
+            await self._readiness.run()
+            if self._framer.pending_bytes:
+                self._reports.dropped(self.plane, "truncated", self.remote)
+        finally:
+            self._reports.counts["partial_bytes"] -= self._framer.pending_bytes
+            self.end()
+
+    def _receive(self) -> bool:
+        """Take in what came; True if that was the end."""
         reports, framer = self._reports, self._framer
         try:
-            while True:
-                chunk = await self._stream.receive(CHUNK_BYTES)
-                held = framer.pending_bytes
-                if frames := framer.feed(chunk):
-                    self._frames_in += len(frames)
-                    reports.frames(self.plane, self.remote, frames)
-                reports.counts["bytes_in"] += len(chunk)
-                reports.counts["partial_bytes"] += framer.pending_bytes - held
-                over = reports.counts["partial_bytes"] > PARTIAL_BYTES_MAX
-                if framer.fault or over:
-                    reports.dropped(self.plane, framer.fault or "overloaded", self.remote)
-                    return
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            if framer.pending_bytes:
-                reports.dropped(self.plane, "truncated", self.remote)
+            chunk = self._socket.recv(CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError as error:
             reports.evidence(self.to or self.remote, evidence_of(error))
-        finally:
-            reports.counts["partial_bytes"] -= framer.pending_bytes
-            await self.end()
+            return True
+        held = framer.pending_bytes
+        if frames := framer.feed(chunk):
+            self._frames_in += len(frames)
+            reports.frames(self.plane, self.remote, frames)
+        counts = reports.counts
+        counts["bytes_in"] += len(chunk)
+        counts["partial_bytes"] += framer.pending_bytes - held
+        over = counts["partial_bytes"] > PARTIAL_BYTES_MAX
+        if framer.fault or over:
+            reports.dropped(self.plane, framer.fault or "overloaded", self.remote)
+        return over or bool(framer.fault) or not chunk
 
-    async def look(self, now: float) -> None:
+    def look(self, now: float) -> None:
         """End it if it is late with a frame, or carried nothing for long."""
         partial = self._framer.pending_bytes > 0
         verdict = self._watch.look(now, self._frames_in, self._writes, partial=partial)
         if verdict:
             self._reports.counts[f"connections_{verdict}"] += 1
-            await self.end()
+            self.end()
 
     async def finish(self) -> None:
         """Say that nothing more will be written, once the write under way is done; the peer then closes."""
         async with self._write_lock:
             self.open = False
-            with suppress(OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-                await self._stream.send_eof()
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Close at once. Idempotent."""
         self.open = False
-        await anyio.aclose_forcefully(self._stream)
+        self._readiness.stop()
+        self._socket.close()

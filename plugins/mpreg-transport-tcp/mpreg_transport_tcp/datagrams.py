@@ -11,12 +11,12 @@ from struct import Struct
 from typing import NamedTuple, cast
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from mpreg_core import Endpoint, Plane
 from mpreg_core.limits import DATAGRAM_BYTES_MAX
+from mpreg_transport_tcp.readiness import Readiness
 from mpreg_transport_tcp.reports import Reports
-from mpreg_transport_tcp.sockets import IP_RECVERR, IPV6_RECVERR, SockAddr, endpoint_of, evidence_of_errno
+from mpreg_transport_tcp.sockets import IP_RECVERR, IPV6_RECVERR, SockAddr, digits, endpoint_of, evidence_of_errno
 
 DATAGRAMS_PER_TURN_MAX = 128  # then the streams have their turn
 ERRORS_PER_TURN_MAX = 64
@@ -50,6 +50,7 @@ class DatagramPort:
         self._socket = bound
         self._reports = reports
         self._spawn = spawn
+        self._readiness = Readiness(bound, self._receive)
         self._resolved: dict[Endpoint, Resolved] = {}
         self._named: dict[SockAddr, Endpoint] = {}  # as the caller named it, for evidence
         self._waiting: dict[Endpoint, list[bytes]] = {}  # endpoint being resolved -> frames to send then
@@ -92,12 +93,8 @@ class DatagramPort:
         """Remember an endpoint whose host is an address already; None for a name. Asks no server."""
         if not 0 < to.port < 65_536:
             return Resolved(None, None)  # not worth a place in the table
-        flags = socket.AI_NUMERICHOST | (socket.AI_V4MAPPED if self._socket.family == socket.AF_INET6 else 0)
-        try:
-            found = socket.getaddrinfo(to.host, to.port, self._socket.family, socket.SOCK_DGRAM, flags=flags)
-        except (OSError, ValueError):
-            return None
-        return self._remember(to, Resolved(cast(SockAddr, found[0][4]), None))
+        found = digits(to, self._socket.family, socket.SOCK_DGRAM)
+        return self._remember(to, Resolved(cast(SockAddr, found[0][4]), None)) if found else None
 
     def _remember(self, to: Endpoint, resolved: Resolved) -> Resolved:
         self._forget(to)
@@ -149,13 +146,10 @@ class DatagramPort:
 
     async def receive(self) -> None:
         """Hand datagrams on as they come, until cancelled."""
-        while True:
-            await anyio.wait_readable(self._socket)
-            while self._receive_turn() == DATAGRAMS_PER_TURN_MAX:
-                await checkpoint()
+        await self._readiness.run()
 
-    def _receive_turn(self) -> int:
-        """Take in what is there, to a bound; the number of datagrams."""
+    def _receive(self) -> bool:
+        """Take in what is there, to a bound."""
         receive = self._socket.recvfrom
         by_source: dict[SockAddr, list[bytes]] = {}
         count = 0
@@ -171,7 +165,7 @@ class DatagramPort:
             self._drain_errors()
         for address, frames in by_source.items():
             self._deliver(endpoint_of(address), frames)
-        return count
+        return False
 
     def _deliver(self, source: Endpoint, frames: list[bytes]) -> None:
         reports = self._reports
@@ -195,8 +189,9 @@ class DatagramPort:
             try:
                 _, ancillary, _, address = self._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
             except OSError:
-                return  # empty
+                break  # empty
             for level, kind, data in ancillary:
                 if (level, kind) in ERROR_QUEUES and len(data) >= EXTENDED_ERROR.size:
                     evidence = evidence_of_errno(EXTENDED_ERROR.unpack_from(data)[0])
                     self._reports.evidence(self._named.get(address) or endpoint_of(address), evidence)
+        self._readiness.renew()

@@ -23,6 +23,7 @@ IP_RECVERR = 11
 IPV6_RECVERR = 25
 
 SockAddr: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+Found: TypeAlias = tuple[int, int, int, str, SockAddr | tuple[int, bytes]]  # an entry of getaddrinfo
 
 UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT))
 BIND_ADVICE = {
@@ -49,6 +50,18 @@ class PlanePort:
 def endpoint_of(address: SockAddr) -> Endpoint:
     """The endpoint of a socket address; an IPv4 peer of a dual-stack socket is named by its IPv4 address."""
     return Endpoint(address[0].removeprefix("::ffff:") if "." in address[0] else address[0], address[1])
+
+
+def digits(to: Endpoint, family: int, kind: int) -> list[Found] | None:
+    """The addresses of an endpoint whose host is an address already; None for a name. Asks no server.
+
+    For an IPv6 socket an IPv4 address is mapped to the form that a dual-stack one takes.
+    """
+    flags = socket.AI_NUMERICHOST | (socket.AI_V4MAPPED if family == socket.AF_INET6 else 0)
+    try:
+        return socket.getaddrinfo(to.host, to.port, family, kind, flags=flags)
+    except (OSError, ValueError):
+        return None
 
 
 async def bind_all(listen: Mapping[Plane, Endpoint]) -> dict[Plane, PlanePort]:
@@ -139,14 +152,9 @@ def tune(connected: socket.socket, options: TcpOptions) -> None:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def evidence_of(error: BaseException) -> Evidence | None:
-    """What an error, or what caused it, says of the peer; None if it is this host's own trouble."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, BaseExceptionGroup):  # one error per address of a name; they are of one mind or tell little
-        kinds = {evidence_of(inner) for inner in error.exceptions}
-        return kinds.pop() if len(kinds) == 1 else "unreachable"
-    if isinstance(error, TimeoutError):
+def evidence_of(error: Exception) -> Evidence | None:
+    """What an error says of the peer; None if it is this host's own trouble."""
+    if isinstance(error, TimeoutError):  # ours has no number
         return "unreachable"
     return evidence_of_errno(error.errno) if isinstance(error, OSError) else None
 
@@ -160,19 +168,15 @@ def evidence_of_errno(number: int | None) -> Evidence | None:
     return "unreachable" if number in UNREACHABLE else None
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: Exception) -> str:
     """A few words for a person on why an attempt failed."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(sorted({reason_of(inner) for inner in error.exceptions}))
     if isinstance(error, socket.gaierror):
         return f"the host name does not resolve ({error.strerror})"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    return str(error) or "it was closed"
 
 
 def connections_max() -> int:

@@ -1,23 +1,24 @@
 """The transport `tcp`: for each plane a TCP listener and a UDP socket on one port, and connections that are reused."""
 
-import errno
-import os
 import random
+import socket
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup, TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from mpreg_core import Endpoint, FrameSink, PayloadTooLargeError, Plane, TransportError
 from mpreg_core.limits import FRAME_BYTES_MAX
 from mpreg_transport_tcp.connection import Connection
 from mpreg_transport_tcp.datagrams import DatagramPort
+from mpreg_transport_tcp.dialing import dial
 from mpreg_transport_tcp.machine import Admission, Backoff, Watch
 from mpreg_transport_tcp.options import TcpOptions
 from mpreg_transport_tcp.reports import Reports
 from mpreg_transport_tcp.sockets import (
     PlanePort,
+    SockAddr,
     bind_all,
     connections_max,
     endpoint_of,
@@ -26,6 +27,7 @@ from mpreg_transport_tcp.sockets import (
     tune,
 )
 
+ACCEPTS_PER_TURN_MAX = 64  # then the connections that there are have their turn
 ACCEPT_RETRY_S = 0.1  # after an accept that failed, mostly for want of file descriptors
 FLUSH_S = 0.5
 IDLE_OUTBOUND_S = 300.0
@@ -50,7 +52,7 @@ class TcpTransport:
         self._outbound: dict[Endpoint, Connection] = {}  # by the endpoint as the caller of `send` named it
         self._by_remote: dict[Endpoint, Connection] = {}  # by the remote end as the socket names it
         self._datagrams: dict[Plane, DatagramPort] = {}
-        self._listeners: list[SocketListener] = []
+        self._listeners: list[socket.socket] = []
         self._reports: Reports | None = None  # there while it serves
         self._group: TaskGroup | None = None
         self._closed = False
@@ -74,7 +76,7 @@ class TcpTransport:
                 self._group = group
                 self._reports = Reports(sink, self._counts)
                 for plane, port in ports.items():
-                    await self._open(plane, port, group, self._reports)
+                    self._open(plane, port, group, self._reports)
                 group.start_soon(self._look_after_connections)
                 task_status.started({plane: port.endpoint for plane, port in ports.items()})
         finally:
@@ -85,10 +87,9 @@ class TcpTransport:
                 port.close()
             self._stopped.set()
 
-    async def _open(self, plane: Plane, port: PlanePort, group: TaskGroup, reports: Reports) -> None:
-        listener = await SocketListener.from_socket(port.stream)
-        self._listeners.append(listener)
-        group.start_soon(self._accept, plane, listener, reports)
+    def _open(self, plane: Plane, port: PlanePort, group: TaskGroup, reports: Reports) -> None:
+        self._listeners.append(port.stream)
+        group.start_soon(self._accept, plane, port.stream, reports)
 
         def resolve(datagrams: DatagramPort, to: Endpoint) -> None:
             group.start_soon(datagrams.resolve, to, self._options.connection_timeout)
@@ -131,7 +132,8 @@ class TcpTransport:
         if wait_s > 0:
             raise TransportError(f"the last attempt failed; the next is due in {wait_s:.2f} s", where=str(to))
         try:
-            stream, remote = await self._dial(to)
+            with anyio.fail_after(self._options.connection_timeout):
+                connected = await dial(to)
         except (OSError, ValueError) as error:
             self._backoff.failed(to, anyio.current_time())
             reports.evidence(to, evidence_of(error))
@@ -140,41 +142,23 @@ class TcpTransport:
         outbound = [connection for connection in self._connections if connection.to is not None]
         if len(outbound) >= self._places:
             # The one unused for longest makes room.
-            await min(outbound, key=lambda connection: (connection.writing, connection.active_at)).end()
+            min(outbound, key=lambda connection: (connection.writing, connection.active_at)).end()
         try:
             self._serving(to)
-        except TransportError:  # it was closed meanwhile
-            await anyio.aclose_forcefully(stream)
-            raise
-        return self._adopt(stream, plane, remote, to, reports)
-
-    async def _dial(self, to: Endpoint) -> tuple[SocketStream, Endpoint]:
-        """A new connection and its remote end. Raises `OSError` or `ValueError`."""
-        if not 0 < to.port < 65_536:
-            raise ValueError(f"expected a port of 1 to 65535, got {to.port}")
-        with anyio.fail_after(self._options.connection_timeout):
-            stream = await anyio.connect_tcp(to.host, to.port)
-        try:
-            raw = stream.extra(SocketAttribute.raw_socket)
-            tune(raw, self._options)
-            remote = endpoint_of(raw.getpeername())
-            if remote == endpoint_of(raw.getsockname()):
-                # A port of this host where nobody listens, and which the system happened to pick for this side as
-                # well: such a socket is joined to itself (RFC 9293, 3.5, simultaneous open).
-                raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        except BaseException:
-            await anyio.aclose_forcefully(stream)
-            raise
-        return stream, remote
+            return self._adopt(connected, plane, endpoint_of(connected.getpeername()), to, reports)
+        except (OSError, TransportError) as error:  # it broke, or this was closed, meanwhile
+            connected.close()
+            raise TransportError(f"the connection broke: {reason_of(error)}", where=str(to)) from error
 
     def _adopt(
-        self, stream: SocketStream, plane: Plane, remote: Endpoint, to: Endpoint | None, reports: Reports
+        self, connected: socket.socket, plane: Plane, remote: Endpoint, to: Endpoint | None, reports: Reports
     ) -> Connection:
         assert self._group is not None
         inbound, pooling, timeout_s = to is None, self._options.connection_pooling, self._options.connection_timeout
         idle_s = IDLE_INBOUND_S if inbound else IDLE_OUTBOUND_S if pooling else timeout_s
         watch = Watch(anyio.current_time(), timeout_s=timeout_s, idle_s=idle_s, inbound=inbound)
-        connection = Connection(stream, plane, remote, to, watch, reports)
+        tune(connected, self._options)
+        connection = Connection(connected, plane, remote, to, watch, reports)
         self._connections.add(connection)
         if inbound or pooling:
             self._by_remote[remote] = connection
@@ -198,36 +182,36 @@ class TcpTransport:
             if self._quiet is not None and not self._connections:
                 self._quiet.set()
 
-    async def _accept(self, plane: Plane, listener: SocketListener, reports: Reports) -> None:
-        async with listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except anyio.ClosedResourceError:
-                    return  # by `close`
-                except (OSError, anyio.BrokenResourceError):
-                    self._counts["accepts_failed"] += 1
-                    await anyio.sleep(ACCEPT_RETRY_S)
-                    continue
-                try:
-                    raw = stream.extra(SocketAttribute.raw_socket)
-                    remote = endpoint_of(raw.getpeername())
-                    tune(raw, self._options)
-                except OSError:  # it was reset before anyone looked at it
-                    await anyio.aclose_forcefully(stream)
-                    continue
-                if self._admission.enter(remote.host):
-                    self._adopt(stream, plane, remote, None, reports)
-                else:
-                    reports.dropped(plane, "too_many_connections", remote)
-                    await anyio.aclose_forcefully(stream)
+    async def _accept(self, plane: Plane, listener: Listener) -> None:
+        while not self._closed:
+            await listener.readiness.run()
+            if not self._closed
+        def turn() -> bool:
+            try:
+                for _ in range(ACCEPTS_PER_TURN_MAX):
+                    self._enter(plane, *listener.accept(), reports)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._counts["accepts_failed"] += 1
+                return True
+            return False
+
+    def _enter(self, plane: Plane, accepted: socket.socket, address: SockAddr, reports: Reports) -> None:
+        remote = endpoint_of(address)
+        if not self._admission.enter(remote.host):
+            accepted.close()
+            reports.dropped(plane, "too_many_connections", remote)
+            return
+        accepted.setblocking(False)
+        self._adopt(accepted, plane, remote, None, reports)
 
     async def _look_after_connections(self) -> None:
         period = min(self._options.connection_timeout / 4, LOOK_PERIOD_S_MAX)
         while True:
             await anyio.sleep(period)
             for connection in list(self._connections):
-                await connection.look(anyio.current_time())
+                connection.look(anyio.current_time())
 
     async def close(self) -> None:
         """See `mpreg_core.Transport`. Peers have half a second to take in what was sent."""
@@ -237,7 +221,8 @@ class TcpTransport:
         group, stopped = self._group, self._stopped
         try:
             for listener in self._listeners:
-                await listener.aclose()
+                anyio.notify_closing(listener)
+                listener.close()
             with anyio.move_on_after(FLUSH_S):
                 self._quiet = anyio.Event()
                 # Those that wait for a slow peer come last, so that they hold up nobody.

@@ -201,6 +201,30 @@ def test_links_of_a_member_that_should_not_pass_requests_on_are_withdrawn_and_co
     assert network.hops("a", "c") == ["b", "c"]
 
 
+@pytest.mark.parametrize("fields", [{"status": "suspect"}, {"draining": True}, None])
+def test_a_path_is_not_taken_over_an_unfit_member_however_far_along_it_is(fields: dict[str, object] | None) -> None:
+    members = [member(id) for id in "abcd"]
+    network = Network(members, {("a", "d"): 10.0, ("d", "b"): 10.0, ("b", "c"): 10.0})
+    network.advance(2)
+    assert network.hops("a", "c") == ["d", "c"]
+    if fields is None:
+        del network.members["b"]
+    else:
+        network.change("b", **fields)
+    network.show("a")
+    assert network.hops("a", "c") == ["c"]
+
+
+def test_links_to_a_suspect_are_not_told() -> None:
+    network = three()
+    network.advance(5)
+    network.change("b", status="suspect")
+    network.show("a")
+    message = network.sent[-1][1].message
+    assert isinstance(message, LinkState)
+    assert [peer for peer, _ in message.links] == ["c"]
+
+
 def test_links_of_a_member_that_is_gone_are_forgotten() -> None:
     network = three()
     del network.members["b"], network.routers["b"]
@@ -263,30 +287,47 @@ def test_links_are_told_again_now_and_then_and_old_news_is_dropped() -> None:
     assert router.snapshot().dropped == dropped + 1
 
 
-def test_a_newcomer_is_told_all_links() -> None:
+def test_repeats_come_seldom_and_seldomer() -> None:
+    network = Network([member("a"), member("b")], {("a", "b"): 20.0}, refresh_interval=30.0)
+    counts = []
+    for duration_s in (20, 100):
+        network.sent.clear()
+        network.advance(duration_s)
+        counts.append([sender for sender, _ in network.sent].count("a"))
+    assert counts[0] in (4, 5)  # after about 1, 2, 4, 8 s
+    assert counts[1] in (3, 4)
+
+
+def test_a_newcomer_is_told_all_links_at_once() -> None:
     network = three()
-    network.advance(5)
+    network.advance(300)
     network.members["d"] = member("d")
     network.start("d")
     network.rtts_ms["a", "d"] = 20.0
-    network.show()
-    network.advance(2)
+    network.show("d", "a", "b", "c")
+    network.advance(1.3)
     assert network.routers["d"].snapshot().origins == 3
     assert network.hops("d", "c")[0] == "c"  # its own way to b and c is not measured yet, but over a it costs more
 
 
 def test_after_a_restart_links_are_believed_again_and_those_of_the_old_life_no_more() -> None:
     network = three()
-    network.advance(100)
+    network.advance(300)
     old = next(send.message for sender, send in network.sent if sender == "b")
     network.change("b", started_ms=2)
-    network.now_ns = 0  # and the machine's clock began anew
     network.show("a", "c")
     assert network.hops("a", "c") == ["c"]
-    assert network.routers["a"].on_message(0, "b", old) == ()  # type: ignore[arg-type]
+    router = network.routers["a"]
+    assert router.on_message(network.now_ns, "b", old) == ()  # type: ignore[arg-type]
+    assert network.hops("a", "c") == ["c"]
+    router.on_message(network.now_ns, "b", LinkState("b", 2, 1, (("c", 60_500),)))  # its clock began anew
+    assert network.hops("a", "c") == ["b", "c"]
     network.start("b")
     network.show("b")
     assert network.hops("a", "c") == ["b", "c"]
+    assert network.routers["b"].snapshot().origins == 0
+    network.advance(1.3)  # its old self was told; itself not yet
+    assert network.routers["b"].snapshot().origins == 2
 
 
 def test_a_router_built_anew_in_the_same_process_is_believed() -> None:
@@ -358,6 +399,7 @@ def test_in_a_large_pool_news_reaches_all_by_being_passed_on_once() -> None:
     assert len(told) >= 117  # each is missed by chance e**-8; the refresh brings it
     assert len(network.sent) <= 120
     assert max(len(send.to) for _, send in network.sent) == 8
+    assert not any("n000" in send.to for _, send in network.sent)
 
 
 def test_what_is_told_fits_a_datagram_and_has_the_leaders_the_nearest_and_some_far_links() -> None:
