@@ -15,6 +15,7 @@ from mpreg_transport_tcp.datagrams import DatagramPort
 from mpreg_transport_tcp.dialing import dial
 from mpreg_transport_tcp.machine import Admission, Backoff, Watch
 from mpreg_transport_tcp.options import TcpOptions
+from mpreg_transport_tcp.readiness import Readiness
 from mpreg_transport_tcp.reports import Reports
 from mpreg_transport_tcp.sockets import (
     PlanePort,
@@ -53,6 +54,7 @@ class TcpTransport:
         self._by_remote: dict[Endpoint, Connection] = {}  # by the remote end as the socket names it
         self._datagrams: dict[Plane, DatagramPort] = {}
         self._listeners: list[socket.socket] = []
+        self._accepting: dict[socket.socket, Readiness] = {}
         self._reports: Reports | None = None  # there while it serves
         self._group: TaskGroup | None = None
         self._closed = False
@@ -83,6 +85,7 @@ class TcpTransport:
             self._group = self._reports = None
             self._datagrams.clear()
             self._listeners.clear()
+            self._accepting.clear()
             for port in ports.values():
                 port.close()
             self._stopped.set()
@@ -182,10 +185,7 @@ class TcpTransport:
             if self._quiet is not None and not self._connections:
                 self._quiet.set()
 
-    async def _accept(self, plane: Plane, listener: Listener) -> None:
-        while not self._closed:
-            await listener.readiness.run()
-            if not self._closed
+    async def _accept(self, plane: Plane, listener: socket.socket, reports: Reports) -> None:
         def turn() -> bool:
             try:
                 for _ in range(ACCEPTS_PER_TURN_MAX):
@@ -196,6 +196,12 @@ class TcpTransport:
                 self._counts["accepts_failed"] += 1
                 return True
             return False
+
+        while not self._closed:
+            self._accepting[listener] = Readiness(listener, turn)
+            await self._accepting[listener].run()
+            if not self._closed:
+                await anyio.sleep(ACCEPT_RETRY_S)
 
     def _enter(self, plane: Plane, accepted: socket.socket, address: SockAddr, reports: Reports) -> None:
         remote = endpoint_of(address)
@@ -221,7 +227,8 @@ class TcpTransport:
         group, stopped = self._group, self._stopped
         try:
             for listener in self._listeners:
-                anyio.notify_closing(listener)
+                if listener in self._accepting:
+                    self._accepting[listener].stop()
                 listener.close()
             with anyio.move_on_after(FLUSH_S):
                 self._quiet = anyio.Event()
