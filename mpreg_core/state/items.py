@@ -43,8 +43,9 @@ class ItemStore:
         self._items: dict[str, Item] = {}
         self._root = 0
         self._branches = [0] * DIGEST_FANOUT
-        self._leaves = [0] * (DIGEST_FANOUT * DIGEST_FANOUT)
-        self._keys: list[set[str] | None] = [None] * (DIGEST_FANOUT * DIGEST_FANOUT)
+        # By place, only where something is: most replicas are small, and one process may hold a thousand of them.
+        self._leaves: dict[int, int] = {}
+        self._keys: dict[int, tuple[str, ...]] = {}
         self._seen: set[int] = set()
         self._seen_before: set[int] = set()
 
@@ -74,11 +75,8 @@ class ItemStore:
         if held is not None:
             change ^= _digest(held.key, held.stamp)
         self._items[item.key] = item
-        keys = self._keys[place]
-        if keys is None:
-            self._keys[place] = {item.key}
-        else:
-            keys.add(item.key)
+        if held is None:
+            self._keys[place] = (*self._keys.get(place, ()), item.key)
         self._turn(place, change)
 
     def remove(self, key: str) -> None:
@@ -87,11 +85,9 @@ class ItemStore:
         if held is None:
             return
         place = _place(key)
-        keys = self._keys[place]
-        assert keys is not None
-        keys.discard(key)
-        if not keys:
-            self._keys[place] = None
+        keys = tuple(each for each in self._keys.pop(place) if each != key)
+        if keys:
+            self._keys[place] = keys
         self._turn(place, _digest(key, held.stamp))
 
     def mark_seen(self, stamp: int) -> bool:
@@ -114,19 +110,21 @@ class ItemStore:
     def leaves(self, branch: int) -> Sequence[int]:
         """See `Replica`. Raises `InvalidInputError` for a branch that is none."""
         first = _checked(branch, "branch") * DIGEST_FANOUT
-        return tuple(self._leaves[first : first + DIGEST_FANOUT])
+        return tuple(self._leaves.get(first + leaf, 0) for leaf in range(DIGEST_FANOUT))
 
     def stamps(self, branch: int, leaf: int) -> Mapping[str, int]:
         """See `Replica`. By key. Raises `InvalidInputError` for a branch or leaf that is none."""
-        keys = self._keys[_checked(branch, "branch") * DIGEST_FANOUT + _checked(leaf, "leaf")]
-        return {key: self._items[key].stamp for key in sorted(keys or ())}
+        keys = self._keys.get(_checked(branch, "branch") * DIGEST_FANOUT + _checked(leaf, "leaf"), ())
+        return {key: self._items[key].stamp for key in sorted(keys)}
 
     def get(self, key: str) -> Item | None:
         """See `Replica`."""
         return self._items.get(key)
 
     def _turn(self, place: int, change: int) -> None:
-        self._leaves[place] ^= change
+        leaf = self._leaves.pop(place, 0) ^ change
+        if leaf:
+            self._leaves[place] = leaf
         self._branches[place // DIGEST_FANOUT] ^= change
         self._root ^= change
 
