@@ -12,6 +12,7 @@ from mpreg_core import __version__
 from mpreg_core.config.model import NodeConfig, Peer
 from mpreg_core.config.resolve import Chosen, PoolStrategies, Resolved, resolve
 from mpreg_core.contracts.members import Address
+from mpreg_core.contracts.strategy import AnyTransportSpec
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import ConfigError
 from mpreg_core.ids import LOWER_POOL, PLANES, UPPER_POOL, Plane, PoolTier, Tier, is_id
@@ -52,7 +53,7 @@ def assemble(
     """
     tiers = tiers_of(config.node.hub_tier)
     resolved = resolve(config, plugins, specs, tiers)
-    transport = resolved.pools[tiers[-1]].transport
+    transport = _transport(resolved, tiers)
     journal = Journal(Path(config.node.data_dir) / config.node.id if config.node.data_dir else None)
     records = journal.load()
     network = config.network
@@ -71,6 +72,19 @@ def assemble(
         journal=journal,
         make_core=partial(_make_core, config, parts_of(resolved), records, seed),
     )
+
+
+def _transport(resolved: Resolved, tiers: tuple[PoolTier, ...]) -> Chosen[AnyTransportSpec]:
+    """The node's one transport: its pools share ports and connections."""
+    chosen = [resolved.pools[tier].transport for tier in tiers]
+    first, last = chosen[0], chosen[-1]
+    if (first.spec.name, first.options) != (last.spec.name, last.options):
+        raise ConfigError(
+            f"a node has one transport for all its pools, got {first.spec.name} for {tiers[0]} and {last.spec.name} "
+            f"for {tiers[-1]} pools, or other options; choose the same",
+            where="tiers",
+        )
+    return last
 
 
 def _make_core(
