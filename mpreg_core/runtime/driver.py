@@ -111,6 +111,8 @@ class Driver:
         with anyio.CancelScope(shield=True):
             await self.transport.close()
             await self.journal.close()
+            if self.handlers is not None:
+                await self.handlers.close()
 
     @property
     def outbox_bytes(self) -> int:

@@ -12,6 +12,7 @@ from mpreg_core.errors import HandlerError, MpregError
 from mpreg_core.limits import REQUEST_BYTES_MAX
 from mpreg_core.node.actions import Invoke
 from mpreg_core.runtime import clock
+from mpreg_core.runtime.forward import Forwarder
 from mpreg_core.units import seconds
 
 logger = logging.getLogger("mpreg.handlers")
@@ -43,18 +44,35 @@ class Handlers:
         self._tasks = tasks
         self._handled = handled
         self._by_name: dict[str, Handler] = {}
+        self._forwarder = Forwarder()
 
     def add(self, service: str, handler: Handler) -> None:
         """Serve from now on; a later handler of the same name takes over."""
         self._by_name[service] = handler
 
     def start(self, invoke: Invoke) -> None:
-        """Run the handler in a task of its own."""
+        """Run the handler in a task of its own, or post the request to the cluster's endpoint."""
+        if invoke.endpoint:
+            self._tasks.start_soon(self._forward, invoke)
+            return
         handler = self._by_name.get(invoke.service)
         if handler is None:
             self._handled(invoke.call, "not_found", b"", f"no handler of {invoke.service!r} here")
         else:
             self._tasks.start_soon(self._run, handler, invoke)
+
+    async def close(self) -> None:
+        """Let go of connections to endpoints."""
+        await self._forwarder.close()
+
+    async def _forward(self, invoke: Invoke) -> None:
+        code, payload, message = await self._forwarder.post(invoke)
+        if not code:
+            try:
+                msgspec.json.decode(payload)
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                code, payload, message = "handler_failed", b"", f"{invoke.endpoint} answered no JSON"
+        self._handled(invoke.call, code, payload, message)
 
     async def _run(self, handler: Handler, invoke: Invoke) -> None:
         left_s = seconds(invoke.deadline_ns - clock.now_ns())
