@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import anyio
+
 from mpreg_core.limits import REQUEST_BYTES_MAX
 from mpreg_core.node.actions import Invoke
 from mpreg_core.runtime import clock
@@ -32,13 +34,14 @@ class Forwarder:
         left_s = max(0.001, seconds(invoke.deadline_ns - clock.now_ns()))
         headers = {"content-type": "application/json", "x-mpreg-service": invoke.service, "x-mpreg-request": invoke.call}
         try:
-            async with self._client.stream(
-                "POST", invoke.endpoint, content=invoke.payload, headers=headers, timeout=left_s
-            ) as response:
-                body = await _bounded(response)
+            with anyio.fail_after(left_s):
+                async with self._client.stream(
+                    "POST", invoke.endpoint, content=invoke.payload, headers=headers, timeout=left_s
+                ) as response:
+                    body = await _bounded(response)
         except httpx2.ConnectError as error:
             return "unavailable", b"", f"{invoke.endpoint} cannot be reached: {error}"
-        except httpx2.TimeoutException:
+        except (httpx2.TimeoutException, TimeoutError):
             return "timeout", b"", f"{invoke.endpoint} did not answer in time"
         except httpx2.HTTPError as error:
             return "handler_failed", b"", f"{invoke.endpoint}: {type(error).__name__}: {error}"
@@ -56,11 +59,12 @@ class Forwarder:
 
 async def _bounded(response: "httpx2.Response") -> bytes | None:
     """The body, or None when it is over the limit."""
-    parts: list[bytes] = []
+    if int(response.headers.get("content-length", 0)) > REQUEST_BYTES_MAX:
+        return None
+    body = bytearray()
     size = 0
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_bytes():  # to its end: the client cannot be left in the middle on every backend
         size += len(part)
-        if size > REQUEST_BYTES_MAX:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+        if size <= REQUEST_BYTES_MAX:
+            body += part
+    return bytes(body) if size <= REQUEST_BYTES_MAX else None
