@@ -2,6 +2,7 @@
 
 import pytest
 
+from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.events import RequestDone
 from mpreg_core.contracts.router import Forward
 from mpreg_core.limits import HOPS_MAX
@@ -165,3 +166,32 @@ def test_each_request_ends_exactly_once_and_is_told(ready):
     done = [o.event for o in node.events if isinstance(o.event, RequestDone)]
     assert [(event.outcome, event.hops) for event in done] == [("ok", 5)] * 20
     assert all(len(each.core.requests) == 0 for each in fed.world.nodes.values())
+
+
+def test_a_registered_cluster_that_is_no_member_is_served_at_its_endpoint_by_its_hub(ready):
+    fed = ready()
+    runs = []
+    fed.world.nodes["l-eu-1"].handlers["billing"] = lambda invoke: (runs.append(invoke), ("", b"1"))[1]
+    cluster = Cluster(id="billing-7", services=("billing",), endpoints=("http://10.0.0.7/billing",))
+    fed.world.command("l-eu-1", lambda core: core.registry.register(cluster))
+    fed.world.run(2)
+    reply = fed.request("c-us-1-1", "billing").reply
+    assert (reply.code, reply.where) == ("", "l-eu-1")
+    assert [run.endpoint for run in runs] == ["http://10.0.0.7/billing"]
+    assert fed.request("c-us-1-1", "billing", cluster="billing-7").reply.where == "l-eu-1"
+    fed.world.command("l-eu-1", lambda core: core.registry.deregister("billing-7"))
+    fed.world.run(2)
+    assert fed.request("c-us-1-1", "billing").reply.code == "no_route"
+
+
+def test_a_cluster_without_heartbeat_expires_and_is_served_no_more(ready):
+    fed = ready()
+    fed.world.nodes["l-eu-1"].handlers["billing"] = lambda invoke: ("", b"1")
+    cluster = Cluster(id="b", services=("billing",), endpoints=("http://x/",), ttl=3.0)
+    fed.world.command("l-eu-1", lambda core: core.registry.register(cluster))
+    fed.world.run(2)
+    fed.world.command("l-eu-1", lambda core: core.registry.heartbeat("b", 0.5, None))
+    fed.world.run(2)
+    assert fed.request("r-eu", "billing").reply.code == ""
+    fed.world.run(3)
+    assert fed.request("r-eu", "billing").reply.code == "no_route"
