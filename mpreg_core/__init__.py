@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mpreg_core.config.load import load_config as load_config
+    from mpreg_core.config.model import NodeConfig as NodeConfig
     from mpreg_core.contracts.api import Candidate as Candidate
     from mpreg_core.contracts.api import Check as Check
     from mpreg_core.contracts.api import Cluster as Cluster
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.transport import Endpoint as Endpoint
     from mpreg_core.contracts.transport import FrameSink as FrameSink
     from mpreg_core.contracts.transport import Transport as Transport
+    from mpreg_core.embed.node import Node as Node
     from mpreg_core.errors import ApiMismatchError as ApiMismatchError
     from mpreg_core.errors import BudgetSpentError as BudgetSpentError
     from mpreg_core.errors import ConfigError as ConfigError
@@ -146,6 +149,8 @@ if TYPE_CHECKING:
     from mpreg_core.units import seconds as seconds
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    "config.load": ("load_config",),
+    "config.model": ("NodeConfig",),
     "contracts.api": (
         "Candidate",
         "Check",
@@ -264,6 +269,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "FrameSink",
         "Transport",
     ),
+    "embed.node": ("Node",),
     "errors": (
         "ApiMismatchError",
         "BudgetSpentError",

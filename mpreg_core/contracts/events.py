@@ -63,6 +63,7 @@ class Delivered(Event, frozen=True):
     born_ms: int
     hops: int
     kept: bool = True
+    priority: int = 1
 
 
 # emitted by consensus engines

@@ -44,8 +44,8 @@ from mpreg_core.wire.request import ReplyFrame
 _ERRORS: dict[str, type[MpregError]] = {
     error.code: error
     for error in (
-        BudgetSpentError, HandlerError, InvalidInputError, NoRouteError, NotFoundError, OverloadedError,
-        PayloadTooLargeError, ProposalError, RequestError, RequestTimeoutError, UnavailableError,
+        BudgetSpentError, ConflictError, HandlerError, InvalidInputError, NoQuorumError, NoRouteError, NotFoundError,
+        OverloadedError, PayloadTooLargeError, ProposalError, RequestError, RequestTimeoutError, UnavailableError,
     )
 }  # fmt: skip
 

@@ -68,7 +68,9 @@ class Node:
         try:
             return await self._start()
         except BaseException as error:
-            await self._exit.__aexit__(type(error), error, error.__traceback__)
+            cause = await self._undo(error)
+            if cause is not error:
+                raise cause from None
             raise
 
     async def __aexit__(
@@ -82,6 +84,14 @@ class Node:
             if error is not None and _only(group) is error:
                 return False  # the body's own error comes out as it is, not wrapped by the node's tasks
             raise
+
+    async def _undo(self, error: BaseException) -> BaseException:
+        """Stop what was started; gives the one error that says why, out of the groups that tasks wrap it in."""
+        try:
+            await self._exit.__aexit__(type(error), error, error.__traceback__)
+        except BaseExceptionGroup as group:
+            return _only(group) or group
+        return (_only(error) or error) if isinstance(error, BaseExceptionGroup) else error
 
     async def _start(self) -> RunningNode:
         parts = assemble(self._config, self._plugins, self._specs, seed=self._seed)

@@ -1,7 +1,7 @@
 """A running node as programs and services see it: the `NodeApi`, made of reads and commands over one driver."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 import anyio
 import msgspec
@@ -202,12 +202,13 @@ class RunningNode:
     async def _subscription(self, pattern: str) -> AsyncIterator[AsyncIterator[Message]]:
         async with self._messages.listen() as feed:
 
-            async def matching() -> AsyncIterator[Message]:
+            async def matching() -> AsyncGenerator[Message, None]:
                 async for message in feed:
                     if matches(pattern, message.topic):
                         yield message
 
-            yield matching()
+            async with aclosing(matching()) as stream:
+                yield stream
 
     def subscribe(self, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """See `NodeApi`."""

@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from mpreg_core.contracts.api import HealthReport
 from mpreg_core.contracts.events import Occurrence, StrategyFailed
 from mpreg_core.embed.reads import Reads
+from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.observe.health import Observed, Quorum, assess
+from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver
+from mpreg_core.units import seconds
 
 _log = logging.getLogger("mpreg.node")
+
+TRANSPORT_GAUGES = frozenset(("connections_open", "partial_bytes"))
+"""What a transport counts as of now; all else it counts since its start."""
 
 CounterKey = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -32,7 +38,8 @@ class Vitals:
         """The checks, as of now."""
         core = self._driver.core
         quorums = {}
-        for stack in core.state.lowest_first():
+        stacks = core.state.lowest_first()
+        for stack in stacks:
             present = {member.id for member in stack.table.present()}
             reachable = sum(1 for voter in stack.voters.ids if voter in present)
             views = core.decisions.views(stack)
@@ -41,11 +48,19 @@ class Vitals:
         return assess(
             Observed(
                 status=self._reads.status(),
+                gossip_age_s={stack.pool: self._age_s(stack.gossip.heard_ns, stack) for stack in stacks},
+                heard_age_s={
+                    stack.pool: self._age_s(max(hosted.heard_ns for hosted in stack.hosted), stack) for stack in stacks
+                },
                 quorums=quorums,
                 storage_error=self._driver.journal.failure,
                 outbox_bytes=float(self._driver.outbox_bytes),
             )
         )
+
+    def _age_s(self, heard_ns: int, stack: PoolStack) -> float:
+        """Since something was heard; a pool entered a moment ago has not been silent for longer."""
+        return seconds(clock.now_ns() - max(heard_ns, stack.born_ns))
 
     def counters(self) -> Mapping[CounterKey, float]:
         """The core's counters, and gauges of the driver."""
@@ -59,5 +74,6 @@ class Vitals:
             numbers["mpreg_gossip_items", (("pool", stack.pool),)] = float(len(stack.items))
             numbers["mpreg_records_rejected_total", (("pool", stack.pool),)] = float(stack.table.rejected)
         for name, count in driver.transport.stats().items():
-            numbers[f"mpreg_transport_{name}", ()] = float(count)
+            suffix = "" if name in TRANSPORT_GAUGES else "_total"
+            numbers[f"mpreg_transport_{name}{suffix}", ()] = float(count)
         return numbers

@@ -1,7 +1,7 @@
 """What a hub does because it is one: it sums up what lies below for the pool above, and hands down what it sees there.
 
-Both are items that only change when their content does, looked at once a `REVIEW_NS`. The views for the routers are
-made here too, soon after a pool changed.
+Both are items that only change when their content does, looked at once a `REVIEW_NS` and soon after a pool changed. The
+views for the routers are made here too.
 """
 
 from msgspec import structs
@@ -18,6 +18,7 @@ from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 
 REVIEW_NS = 250 * NS_PER_MS
+SOON_NS = 25 * NS_PER_MS
 VIEW_NS = 10 * NS_PER_MS
 VIEW_REFRESH_NS = 5 * NS_PER_S
 
@@ -66,6 +67,8 @@ class Hierarchy:
         self._views_ns = now_ns + VIEW_NS
         for stack in self._state.lowest_first():
             if stack.view_dirty or everything:
+                if stack.view_dirty and self._review_ns is not None:
+                    self._review_ns = min(self._review_ns, now_ns + SOON_NS)
                 stack.view_dirty = False
                 stack.call(stack.router, "on_view", self.view_of(stack))
 

@@ -14,13 +14,14 @@ REBUILD_WINDOW_NS = 60 * NS_PER_S
 
 
 class Hosted:
-    """A machine with its channel. `deadline` is what it asked for after the last call.
+    """A machine with its channel. `deadline` is what it asked for after the last call, `heard_ns` when a
+    message for it last came in.
 
     A machine that raises is a bug: it is discarded, for its state is unknown, and built anew; a consensus engine, or
     one that breaks more than `REBUILDS_MAX` times a minute, is stopped instead.
     """
 
-    __slots__ = ("_breaks", "channel", "deadline", "decoder", "machine", "part", "plane_label", "stopped")
+    __slots__ = ("_breaks", "channel", "deadline", "decoder", "heard_ns", "machine", "part", "stopped")
 
     def __init__(self, pool: str, part: Part, machine: Any) -> None:
         self.part = part
@@ -29,7 +30,7 @@ class Hosted:
         self.decoder = MessageDecoder(part.messages)
         self.deadline: int | None = machine.next_deadline()
         self.stopped = False
-        self.plane_label = part.family
+        self.heard_ns = 0
         self._breaks: list[int] = []
 
     def call(self, name: str, *arguments: Any) -> Effects:

@@ -102,8 +102,8 @@ class Locating:
             hub = known[candidate.cluster]
             narrowed = structs.replace(frame, hub=hub.hub, region=hub.region)
             yield Place(narrowed, Target(hub=hub.hub, region=hub.region))
-        if not own_only:
-            yield Place(frame, Target())
+        if not own_only and self._state.parent is not None:
+            yield Place(frame, Target(node=self._state.parent))
 
     def _ranked(self, frame: RequestFrame, offers: list[Cluster]) -> Iterator[Place]:
         by_id = {cluster.id: cluster for cluster in offers}

@@ -88,7 +88,9 @@ class PoolStack:
         """A frame's body came in on the channel of this machine. Raises `FrameError` when it does not decode."""
         if (source, hosted.part.family) in self.refused:
             raise FrameError("channel_refused", f"{source} speaks another version of {hosted.part.family}")
-        self.call(hosted, "on_message", source, hosted.decoder.decode(body))
+        message = hosted.decoder.decode(body)
+        hosted.heard_ns = self._state.now_ns
+        self.call(hosted, "on_message", source, message)
 
     def on_deadline(self) -> None:
         """Call every machine whose time has come."""

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
-from mpreg_core.errors import InvalidInputError, UnavailableError
+from mpreg_core.errors import InvalidInputError
 from mpreg_core.ids import LOWER_POOL, UPPER_POOL
 from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
 from mpreg_core.membership.federation import HubSummary
@@ -68,9 +68,9 @@ class NodeRegistry:
     # clusters registered with this hub
 
     def register(self, cluster: Cluster) -> Cluster:
-        """Register with this hub. Raises `UnavailableError` where this is no hub, and as `ClusterRegistry.register`."""
+        """Register with this hub. Raises `InvalidInputError` where this is no local hub, and as `ClusterRegistry.register`."""
         if LOWER_POOL[self._state.settings.tier] != "local":
-            raise UnavailableError(
+            raise InvalidInputError(
                 f"clusters register with a local hub, this node is of tier {self._state.settings.tier}",
                 where=self._state.id,
             )

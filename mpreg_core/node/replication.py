@@ -45,16 +45,20 @@ class Replication:
         self, key: str, value: Json, scope: Scope, policy: StatePolicy | None, if_version: str | None
     ) -> StateEntry:
         """Write here and tell the domain's pools. Raises as `StateStore.put`."""
-        inner = self._inner(scope, key)
+        inner, before = self._inner(scope, key), self.store.revision
         self.store.put(inner, value, wall_ms=self._state.wall_ms, scope=scope, policy=policy, if_version=if_version)
         self._spread(scope, inner, except_for=None)
-        return self.get(key, scope)
+        entry = self.get(key, scope)
+        if self.store.revision != before:
+            self._state.emit(self._state.home(), StateChanged(key, scope, entry.revision, deleted=False))
+        return entry
 
     def delete(self, key: str, scope: Scope, if_version: str | None) -> int:
         """Remove here and tell the domain's pools; gives the revision. Raises as `StateStore.delete`."""
         inner = self._inner(scope, key)
         revision = self.store.delete(inner, wall_ms=self._state.wall_ms, scope=scope, if_version=if_version)
         self._spread(scope, inner, except_for=None)
+        self._state.emit(self._state.home(), StateChanged(key, scope, revision, deleted=True))
         return revision
 
     def get(self, key: str, scope: Scope) -> StateEntry:

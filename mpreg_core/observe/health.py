@@ -11,8 +11,8 @@ from mpreg_core.contracts.api import Check, Health, HealthReport, Json, PoolStat
 from mpreg_core.ids import PoolId
 from mpreg_core.limits import OUTBOX_BYTES_MAX
 
-SILENCE_S = 30.0
-"""A pool with other live members from which nothing was heard for this long is worth a look."""
+SILENCE_S = 120.0
+"""A pool with other live members from which nothing was heard for this long is worth a look: at rest, gossip is rare."""
 
 OUTBOX_FULL_SHARE = 0.8
 

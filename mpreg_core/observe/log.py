@@ -35,6 +35,11 @@ def without_controls(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def _as_text(value: object) -> str:
+    """The value's text; half a surrogate pair, as in a file name that is no UTF-8, is shown as its escape."""
+    return str(value).encode(errors="backslashreplace").decode()
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `ts` (RFC 3339, UTC), `level`, `logger`, `message`, the extra fields, `exception`."""
 
@@ -53,7 +58,7 @@ class JsonFormatter(logging.Formatter):
         try:
             return _json.encode(line).decode()
         except (TypeError, ValueError, RecursionError):
-            return _json.encode({key: str(value) for key, value in line.items()}).decode()
+            return _json.encode({key: _as_text(value) for key, value in line.items()}).decode()
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -53,14 +53,17 @@ class ItemStore:
         return len(self._items)
 
     def is_news(self, item: Item) -> bool:
-        """See `Replica`."""
+        """See `Replica`. An item whose stamp is not its payload's is a forgery, which would hide the true one."""
         if not item.kept:
-            return item.stamp not in self._seen and item.stamp not in self._seen_before
+            known = item.stamp in self._seen or item.stamp in self._seen_before
+            return not known and item.stamp == make_stamp(item.payload, item.key)
         held = self._items.get(item.key)
         if held is None:
             if len(self._items) >= limits.STATE_KEYS_MAX:
                 return False
         elif held.stamp == item.stamp:
+            return False
+        if item.stamp != make_stamp(item.payload, item.key):
             return False
         return self._judges.get(item.key.partition("/")[0], _newer)(held, item)
 

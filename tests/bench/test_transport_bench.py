@@ -26,7 +26,7 @@ WORKS = {"stream, 1 in flight": (1, 1500), "stream, 64 in flight": (64, 20_000),
 BACKENDS: dict[str, dict[str, Any]] = {"asyncio": {"backend": "asyncio"}, "trio": {"backend": "trio"}}
 if find_spec("uvloop") is not None:
     BACKENDS["uvloop"] = {"backend": "asyncio", "backend_options": {"use_uvloop": True}}
-RATIO_MIN = 0.1
+RATIO_MIN = 0.15
 
 
 class Window:
@@ -219,7 +219,7 @@ def test_round_trips_against_a_bare_protocol(backend: str, capsys: pytest.Captur
 
 
 def test_bulk_throughput_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """One gibibyte a direction would be slow here; 64 MiB in frames of 64 KiB tells as much."""
+    """64 MiB in frames of 64 KiB, one way."""
     frames = [bytes(64 * 1024)] * 64
 
     async def bulk() -> float:

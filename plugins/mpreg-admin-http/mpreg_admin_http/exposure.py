@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from mpreg_admin_http.messages import Json
 from mpreg_admin_http.options import AdminHttpOptions
 from mpreg_admin_http.server import is_loopback
-from mpreg_core import ConfigError, Endpoint
+from mpreg_core import ConfigError, Endpoint, Json
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

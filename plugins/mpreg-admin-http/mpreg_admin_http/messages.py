@@ -1,18 +1,22 @@
-"""What goes over HTTP: queries, bodies and answers. Names and shapes are the contract with clients.
+"""Queries, bodies and answers, beside the core's own records. Names and shapes are the contract with clients."""
 
-Answers mirror the core's records where those hold free JSON, for which msgspec needs `Any` to describe them.
-"""
-
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from mpreg_core import Candidate, Cluster, Consistency, Coordinates, NodeStatus, Policy, PoolStatus, Scope, StatePolicy
-
-if TYPE_CHECKING:
-    from mpreg_core import Json as Json
-else:
-    Json = Any
+from mpreg_core import (
+    Candidate,
+    Cluster,
+    Consistency,
+    Coordinates,
+    Json,
+    NodeStatus,
+    Policy,
+    PoolStatus,
+    Scope,
+    StateEntry,
+    StatePolicy,
+)
 
 Timeout = Annotated[float, Meta(gt=0, le=300)]
 Key = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -42,20 +46,6 @@ class Ready(Struct, frozen=True):
 
     ready: bool
     state: str
-
-
-class CheckAnswer(Struct, frozen=True):
-    """One check."""
-
-    status: Literal["healthy", "degraded", "unhealthy", "draining"]
-    details: dict[str, Json]
-
-
-class HealthAnswer(Struct, frozen=True):
-    """The worst of the checks, or `draining`."""
-
-    status: Literal["healthy", "degraded", "unhealthy", "draining"]
-    checks: dict[str, CheckAnswer]
 
 
 # the node and its pools
@@ -245,22 +235,10 @@ class PutBody(Input, frozen=True):
     if_version: str | None = None
 
 
-class EntryAnswer(Struct, frozen=True):
-    """An entry. `version` is opaque; `revision` is the store's; `conflicts` are concurrent values."""
-
-    key: str
-    value: Json
-    version: str
-    revision: int
-    policy: StatePolicy
-    scope: Scope
-    conflicts: list[Json]
-
-
 class EntriesAnswer(Struct, frozen=True):
     """By key. `next` is what to pass as `after` for more, null at the end."""
 
-    entries: list[EntryAnswer]
+    entries: list[StateEntry]
     revision: int
     next: str | None
 
@@ -277,7 +255,10 @@ class DeletedAnswer(Struct, frozen=True):
 
 
 class ClusterBody(Input, frozen=True):
-    """A cluster to register with this hub, or with the node's own hub. `capacity` is requests at once."""
+    """A cluster to register with this hub, or with the node's own hub.
+
+    `capacity` is requests at once; `ttl` how many seconds it lives without a heartbeat (null = until deregistered).
+    """
 
     id: Name
     services: Annotated[tuple[Name, ...], Meta(max_length=128)]
@@ -288,6 +269,7 @@ class ClusterBody(Input, frozen=True):
     status: HealthWord = "healthy"
     node: str = ""
     tags: Annotated[dict[str, str], Meta(max_length=16)] = {}
+    ttl: Annotated[float, Meta(gt=0)] | None = None
 
 
 class HeartbeatBody(Input, frozen=True):
@@ -338,29 +320,11 @@ class RequestBody(Input, frozen=True):
     idempotent: bool = False
 
 
-class ReplyAnswer(Struct, frozen=True):
-    """A reply. `path` runs from this node to the one that served."""
-
-    payload: Json
-    served_by: str
-    path: tuple[str, ...]
-    seconds: float
-
-
 class PublishBody(Input, frozen=True):
     """A message for the subscribers of a topic."""
 
     topic: Name
     payload: Json = None
-
-
-class PublishedAnswer(Struct, frozen=True):
-    """The message as it went out."""
-
-    topic: str
-    payload: Json
-    origin: str
-    id: str
 
 
 class SubscribeQuery(Input, frozen=True):

@@ -16,9 +16,10 @@ from mpreg_admin_http import (
 )
 from mpreg_admin_http.call import Call
 from mpreg_admin_http.errors import HEADERS
-from mpreg_admin_http.messages import Json, Nothing
+from mpreg_admin_http.messages import Nothing
 from mpreg_admin_http.openapi import Schema, document
 from mpreg_admin_http.route import AnyRoute, Route
+from mpreg_core import Json
 
 _API: tuple[AnyRoute, ...] = (
     *routes_node.ROUTES,

@@ -4,7 +4,6 @@ from collections import Counter
 
 from mpreg_admin_http.call import Call
 from mpreg_admin_http.messages import (
-    Json,
     Nothing,
     ProposalAnswer,
     ProposalsAnswer,
@@ -15,7 +14,7 @@ from mpreg_admin_http.messages import (
     VotesAnswer,
 )
 from mpreg_admin_http.route import Answer, AnyRoute, Route
-from mpreg_core import Decision, NotFoundError
+from mpreg_core import Decision, Json, NotFoundError
 
 
 def proposal_answer(decision: Decision) -> ProposalAnswer:

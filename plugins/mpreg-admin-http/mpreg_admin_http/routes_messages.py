@@ -6,26 +6,23 @@ from mpreg_admin_http.call import Call
 from mpreg_admin_http.messages import (
     Nothing,
     PublishBody,
-    PublishedAnswer,
-    ReplyAnswer,
     RequestBody,
     SubscribeQuery,
 )
 from mpreg_admin_http.route import AnyRoute, Route
 from mpreg_admin_http.sse import EventStream, Sink, frame
+from mpreg_core import Message, Reply
 
 
-async def request(call: Call[Nothing, RequestBody]) -> ReplyAnswer:
+async def request(call: Call[Nothing, RequestBody]) -> Reply:
     body = call.body
-    reply = await call.node.request(
+    return await call.node.request(
         body.service, body.payload, target=body.target, timeout=body.timeout, idempotent=body.idempotent
     )
-    return ReplyAnswer(reply.payload, reply.served_by, reply.path, reply.seconds)
 
 
-async def publish(call: Call[Nothing, PublishBody]) -> PublishedAnswer:
-    message = await call.node.publish(call.body.topic, call.body.payload)
-    return PublishedAnswer(message.topic, message.payload, message.origin, message.id)
+async def publish(call: Call[Nothing, PublishBody]) -> Message:
+    return await call.node.publish(call.body.topic, call.body.payload)
 
 
 async def subscribe(call: Call[SubscribeQuery, Nothing]) -> EventStream:
@@ -41,11 +38,11 @@ async def subscribe(call: Call[SubscribeQuery, Nothing]) -> EventStream:
 ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="POST", path="/api/requests", role="operator", handler=request, query=Nothing, body=RequestBody,
-        answer=ReplyAnswer, summary="Asks a service, wherever it is best served.",
+        answer=Reply, summary="Asks a service, wherever it is best served.",
     ),
     Route(
         method="POST", path="/api/messages", role="operator", handler=publish, query=Nothing, body=PublishBody,
-        answer=PublishedAnswer, summary="Publishes a message.",
+        answer=Message, summary="Publishes a message.",
     ),
     Route(
         method="GET", path="/api/messages/stream", role="viewer", handler=subscribe, query=SubscribeQuery,

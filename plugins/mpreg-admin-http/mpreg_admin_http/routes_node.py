@@ -3,9 +3,6 @@
 from mpreg_admin_http.call import Call
 from mpreg_admin_http.messages import (
     Alive,
-    CheckAnswer,
-    HealthAnswer,
-    Json,
     MemberAnswer,
     MembersAnswer,
     MembersQuery,
@@ -20,14 +17,12 @@ from mpreg_admin_http.messages import (
 from mpreg_admin_http.ring import event_json
 from mpreg_admin_http.route import Answer, AnyRoute, Route
 from mpreg_admin_http.sse import EventStream, Sink, frame
-from mpreg_core import NS_PER_MS, Endpoint, MemberView
+from mpreg_core import NS_PER_MS, Endpoint, HealthReport, Json, MemberView
 
 
 async def health(call: Call[Nothing, Nothing]) -> Answer:
     report = call.node.health()
-    checks = {name: CheckAnswer(check.status, check.details) for name, check in report.checks.items()}
-    refused = report.status in ("unhealthy", "draining")
-    return Answer(503 if refused else 200, HealthAnswer(report.status, checks))
+    return Answer(503 if report.status in ("unhealthy", "draining") else 200, report)
 
 
 async def livez(call: Call[Nothing, Nothing]) -> Alive:
@@ -129,7 +124,7 @@ Anything = dict[str, Json]
 
 ROUTES: tuple[AnyRoute, ...] = (
     Route(
-        method="GET", path="/health", role="none", handler=health, query=Nothing, body=Nothing, answer=HealthAnswer,
+        method="GET", path="/health", role="none", handler=health, query=Nothing, body=Nothing, answer=HealthReport,
         others=(503,), summary="The checks and the worst of them; 503 when unhealthy or draining.",
     ),
     Route(

@@ -10,11 +10,10 @@ from mpreg_admin_http.messages import (
     DiscoverAnswer,
     DiscoverQuery,
     HeartbeatBody,
-    Json,
     Nothing,
 )
 from mpreg_admin_http.route import AnyRoute, Route
-from mpreg_core import Cluster, Coordinates, InvalidInputError, NotFoundError
+from mpreg_core import Cluster, Coordinates, InvalidInputError, Json, NotFoundError
 
 
 async def registry_status(call: Call[Nothing, Nothing]) -> Json:

@@ -3,6 +3,8 @@
 A key may hold slashes. One that ends in `/watch` can be written, deleted and listed, but not read by its path.
 """
 
+from collections.abc import Mapping
+
 from msgspec import json
 
 from mpreg_admin_http.call import Call
@@ -10,7 +12,6 @@ from mpreg_admin_http.messages import (
     DeletedAnswer,
     DeleteQuery,
     EntriesAnswer,
-    EntryAnswer,
     Nothing,
     PutBody,
     StateListQuery,
@@ -23,41 +24,33 @@ from mpreg_core import InvalidInputError, NotFoundError, StateChanged, StateEntr
 from mpreg_core.limits import KEY_BYTES_MAX
 
 
-def entry_answer(entry: StateEntry) -> EntryAnswer:
-    """An entry as it goes out."""
-    return EntryAnswer(
-        entry.key, entry.value, entry.version, entry.revision, entry.policy, entry.scope, entry.conflicts
-    )
-
-
-def key_of(call: Call[StateQuery, Nothing] | Call[WatchQuery, Nothing] | Call[StateQuery, PutBody]) -> str:
+def key_of(path: Mapping[str, str]) -> str:
     """The key in the path. Raises `InvalidInputError`."""
-    key = call.path["key"]
+    key = path["key"]
     if not 0 < len(key.encode(errors="replace")) <= KEY_BYTES_MAX:
         raise InvalidInputError(f"expected a key of 1 to {KEY_BYTES_MAX} bytes", where="key")
     return key
 
 
-async def read(call: Call[StateQuery, Nothing]) -> EntryAnswer:
+async def read(call: Call[StateQuery, Nothing]) -> StateEntry:
     query = call.query
-    return entry_answer(await call.node.state.get(key_of(call), scope=query.scope, consistency=query.consistency))
+    return await call.node.state.get(key_of(call.path), scope=query.scope, consistency=query.consistency)
 
 
-async def write(call: Call[StateQuery, PutBody]) -> EntryAnswer:
+async def write(call: Call[StateQuery, PutBody]) -> StateEntry:
     query, body = call.query, call.body
-    entry = await call.node.state.put(
-        key_of(call),
+    return await call.node.state.put(
+        key_of(call.path),
         body.value,
         scope=query.scope,
         policy=body.policy,
         if_version=body.if_version,
         consistency=query.consistency,
     )
-    return entry_answer(entry)
 
 
 async def delete(call: Call[DeleteQuery, Nothing]) -> DeletedAnswer:
-    query, key = call.query, call.path["key"]
+    query, key = call.query, key_of(call.path)
     revision = await call.node.state.delete(
         key, scope=query.scope, if_version=query.if_version, consistency=query.consistency
     )
@@ -67,14 +60,15 @@ async def delete(call: Call[DeleteQuery, Nothing]) -> DeletedAnswer:
 async def entries(call: Call[StateListQuery, Nothing]) -> EntriesAnswer:
     query = call.query
     found, revision = call.node.state.list(query.prefix, scope=query.scope)
-    page = [entry for entry in found if entry.key > query.after][: query.limit + 1]
-    more = len(page) > query.limit
-    page = page[: query.limit]
-    return EntriesAnswer([entry_answer(entry) for entry in page], revision, page[-1].key if more else None)
+    rest = [entry for entry in found if entry.key > query.after]
+    end = query.limit
+    while end < len(rest) and rest[end].key == rest[end - 1].key:
+        end += 1  # the copies of a key in several scopes share a page, for the next one begins after the key
+    return EntriesAnswer(rest[:end], revision, rest[end - 1].key if end < len(rest) else None)
 
 
 async def watch(call: Call[WatchQuery, Nothing]) -> EventStream:
-    key, scope = key_of(call), call.query.scope
+    key, scope = key_of(call.path), call.query.scope
     ring, state = call.backend.events, call.node.state
     position = ring.resume_from(call.last_event_id)
     fresh = not call.last_event_id
@@ -82,7 +76,7 @@ async def watch(call: Call[WatchQuery, Nothing]) -> EventStream:
     async def show(sink: Sink, number: int, revision: int) -> None:
         """The entry as it is now; when it is gone, that."""
         try:
-            answer: EntryAnswer | DeletedAnswer = entry_answer(await state.get(key, scope=scope))
+            answer: StateEntry | DeletedAnswer = await state.get(key, scope=scope)
         except NotFoundError:
             answer = DeletedAnswer(key, True, revision)
         await sink.write(frame(json.encode(answer), id=ring.wire_id(number)))
@@ -96,10 +90,9 @@ async def watch(call: Call[WatchQuery, Nothing]) -> EventStream:
             await ring.wait(number)
             lost, recent = ring.after(number)
             number = recent[-1].number
-            events = [entry.occurrence.event for entry in recent]
             changes = [
                 event
-                for event in events
+                for event in (entry.occurrence.event for entry in recent)
                 if isinstance(event, StateChanged) and (event.key, event.scope) == (key, scope)
             ]
             if lost or changes:
@@ -119,11 +112,11 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="GET", path="/api/state/{key:path}", role="viewer", handler=read, query=StateQuery, body=Nothing,
-        answer=EntryAnswer, summary="One entry.",
+        answer=StateEntry, summary="One entry.",
     ),
     Route(
         method="PUT", path="/api/state/{key:path}", role="operator", handler=write, query=StateQuery, body=PutBody,
-        answer=EntryAnswer, summary="Writes an entry; 409 when `if_version` does not match.",
+        answer=StateEntry, summary="Writes an entry; 409 when `if_version` does not match.",
     ),
     Route(
         method="DELETE", path="/api/state/{key:path}", role="operator", handler=delete, query=DeleteQuery,

@@ -348,4 +348,6 @@ def _is_sound(item: Item) -> bool:
 
 def _delivered(carried: Carried) -> Delivered:
     item = carried.item
-    return Delivered(item.key, item.stamp, item.payload, item.origin, item.born_ms, carried.hops, item.kept)
+    return Delivered(
+        item.key, item.stamp, item.payload, item.origin, item.born_ms, carried.hops, item.kept, item.priority
+    )

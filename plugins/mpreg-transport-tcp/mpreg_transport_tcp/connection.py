@@ -25,7 +25,13 @@ class Connection:
     """
 
     def __init__(
-        self, connected: socket.socket, plane: Plane, remote: Endpoint, to: Endpoint | None, watch: Watch, reports: Reports
+        self,
+        connected: socket.socket,
+        plane: Plane,
+        remote: Endpoint,
+        to: Endpoint | None,
+        watch: Watch,
+        reports: Reports,
     ) -> None:
         self.plane = plane
         self.remote = remote
@@ -57,8 +63,6 @@ class Connection:
         """
         counts = self._reports.counts
         async with self._write_lock:
-            if not self.open:
-                raise TransportError("the connection is being closed", where=str(self.remote))
             try:
                 for batch in batches(frames):
                     await send_all(self._socket, batch)

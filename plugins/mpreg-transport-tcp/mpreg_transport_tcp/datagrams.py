@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from struct import Struct
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import anyio
 
@@ -16,7 +16,15 @@ from mpreg_core import Endpoint, Plane
 from mpreg_core.limits import DATAGRAM_BYTES_MAX
 from mpreg_transport_tcp.readiness import Readiness
 from mpreg_transport_tcp.reports import Reports
-from mpreg_transport_tcp.sockets import IP_RECVERR, IPV6_RECVERR, SockAddr, digits, endpoint_of, evidence_of_errno
+from mpreg_transport_tcp.sockets import (
+    IP_RECVERR,
+    IPV6_RECVERR,
+    SockAddr,
+    digits,
+    endpoint_of,
+    evidence_of_errno,
+    resolve,
+)
 
 DATAGRAMS_PER_TURN_MAX = 128  # then the streams have their turn
 ERRORS_PER_TURN_MAX = 64
@@ -94,7 +102,7 @@ class DatagramPort:
         if not 0 < to.port < 65_536:
             return Resolved(None, None)  # not worth a place in the table
         found = digits(to, self._socket.family, socket.SOCK_DGRAM)
-        return self._remember(to, Resolved(cast(SockAddr, found[0][4]), None)) if found else None
+        return self._remember(to, Resolved(found.address, None)) if found else None
 
     def _remember(self, to: Endpoint, resolved: Resolved) -> Resolved:
         self._forget(to)
@@ -127,13 +135,9 @@ class DatagramPort:
     async def resolve(self, to: Endpoint, timeout: float) -> None:
         """Ask for a name's address, then send what waited for it, or drop it."""
         address: SockAddr | None = None
-        flags = socket.AI_V4MAPPED if self._socket.family == socket.AF_INET6 else 0
         try:
             with anyio.move_on_after(timeout), suppress(OSError, ValueError):
-                found = await anyio.getaddrinfo(
-                    to.host, to.port, family=self._socket.family, type=socket.SOCK_DGRAM, flags=flags
-                )
-                address = cast(SockAddr, found[0][4])
+                address = (await resolve(to, self._socket.family, socket.SOCK_DGRAM))[0].address
         finally:
             frames = self._waiting.pop(to, [])
         old = self._resolved.get(to)

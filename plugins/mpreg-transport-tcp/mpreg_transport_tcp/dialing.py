@@ -8,32 +8,21 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import NamedTuple, cast
 
 import anyio
 
 from mpreg_core import Endpoint
-from mpreg_transport_tcp.sockets import SockAddr, digits, evidence_of
+from mpreg_transport_tcp.sockets import Address, evidence_of, resolve
 
 HEAD_START_S = 0.25  # RFC 8305, section 8, "Connection Attempt Delay"
 ADDRESSES_MAX = 8  # of a name; the rest are not tried
-
-
-class Address(NamedTuple):
-    """An address of an endpoint."""
-
-    family: int
-    address: SockAddr
 
 
 async def dial(to: Endpoint) -> socket.socket:
     """A connected non-blocking socket. Raises `OSError` when no address connects, `ValueError` for a bad endpoint."""
     if not 0 < to.port < 65_536:
         raise ValueError(f"expected a port of 1 to 65535, got {to.port}")
-    found = digits(to, socket.AF_UNSPEC, socket.SOCK_STREAM)
-    if found is None:
-        found = await anyio.getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
-    addresses = [Address(entry[0], cast(SockAddr, entry[4])) for entry in found[:ADDRESSES_MAX]]
+    addresses = (await resolve(to, socket.AF_UNSPEC, socket.SOCK_STREAM))[:ADDRESSES_MAX]
     return await connect(addresses[0]) if len(addresses) == 1 else await race(alternate(addresses))
 
 
@@ -63,12 +52,17 @@ async def race(addresses: Sequence[Address]) -> socket.socket:
             connected.append(made)
             group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        for address in addresses:
-            failed = anyio.Event()
-            group.start_soon(attempt, address, failed)
-            with anyio.move_on_after(HEAD_START_S):
-                await failed.wait()
+    try:
+        async with anyio.create_task_group() as group:
+            for address in addresses:
+                failed = anyio.Event()
+                group.start_soon(attempt, address, failed)
+                with anyio.move_on_after(HEAD_START_S):
+                    await failed.wait()
+    except BaseException:  # cancelled, perhaps just when one had connected
+        for made in connected:
+            made.close()
+        raise
     if connected:
         return connected[0]
     raise min(errors, key=lambda error: ("refused", "reset", "unreachable", None).index(evidence_of(error)))

@@ -2,7 +2,7 @@
 
 What comes in is dealt with by plain functions, so on asyncio (and uvloop) the event loop calls them itself: a standing
 registration costs one system call and one task switch less per wake-up than waiting anew each time, which makes a
-datagram or frame three times cheaper. Every other backend waits in a task.
+datagram or frame two to three times cheaper. Every other backend waits in a task.
 """
 
 import asyncio

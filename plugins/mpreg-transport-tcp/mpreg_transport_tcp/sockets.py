@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import anyio
 
@@ -23,7 +23,6 @@ IP_RECVERR = 11
 IPV6_RECVERR = 25
 
 SockAddr: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-Found: TypeAlias = tuple[int, int, int, str, SockAddr | tuple[int, bytes]]  # an entry of getaddrinfo
 
 UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT))
 BIND_ADVICE = {
@@ -52,16 +51,33 @@ def endpoint_of(address: SockAddr) -> Endpoint:
     return Endpoint(address[0].removeprefix("::ffff:") if "." in address[0] else address[0], address[1])
 
 
-def digits(to: Endpoint, family: int, kind: int) -> list[Found] | None:
-    """The addresses of an endpoint whose host is an address already; None for a name. Asks no server.
+class Address(NamedTuple):
+    """A socket address and its family."""
+
+    family: int
+    address: SockAddr
+
+
+def digits(to: Endpoint, family: int, kind: int) -> Address | None:
+    """The address of an endpoint whose host is an address already; None for a name. Asks no server.
 
     For an IPv6 socket an IPv4 address is mapped to the form that a dual-stack one takes.
     """
     flags = socket.AI_NUMERICHOST | (socket.AI_V4MAPPED if family == socket.AF_INET6 else 0)
     try:
-        return socket.getaddrinfo(to.host, to.port, family, kind, flags=flags)
+        found = socket.getaddrinfo(to.host, to.port, family, kind, flags=flags)
     except (OSError, ValueError):
         return None
+    return Address(found[0][0], cast(SockAddr, found[0][4]))
+
+
+async def resolve(to: Endpoint, family: int, kind: int) -> list[Address]:
+    """The addresses of an endpoint, at least one. Raises `OSError` or `ValueError` if there is none."""
+    if address := digits(to, family, kind):
+        return [address]
+    flags = socket.AI_V4MAPPED if family == socket.AF_INET6 else 0
+    found = await anyio.getaddrinfo(to.host, to.port, family=family, type=kind, flags=flags)
+    return [Address(entry[0], cast(SockAddr, entry[4])) for entry in found]
 
 
 async def bind_all(listen: Mapping[Plane, Endpoint]) -> dict[Plane, PlanePort]:
@@ -72,10 +88,8 @@ async def bind_all(listen: Mapping[Plane, Endpoint]) -> dict[Plane, PlanePort]:
             try:
                 if not 0 <= endpoint.port < 65_536:  # getaddrinfo would take the rest of a division
                     raise ValueError(f"expected a port of 0 to 65535, got {endpoint.port}")
-                found = await anyio.getaddrinfo(
-                    endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-                )
-                ports[plane] = bind_pair(found[0][0], cast(SockAddr, found[0][4]))
+                addresses = await resolve(endpoint, socket.AF_UNSPEC, socket.SOCK_STREAM)
+                ports[plane] = bind_pair(*addresses[0])
             except (OSError, ValueError) as error:
                 raise bind_error(plane, endpoint, error) from error
     except BaseException:

@@ -4,18 +4,19 @@ import random
 import socket
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from mpreg_core import Endpoint, FrameSink, PayloadTooLargeError, Plane, TransportError
 from mpreg_core.limits import FRAME_BYTES_MAX
+from mpreg_transport_tcp.acceptor import Acceptor
 from mpreg_transport_tcp.connection import Connection
 from mpreg_transport_tcp.datagrams import DatagramPort
 from mpreg_transport_tcp.dialing import dial
 from mpreg_transport_tcp.machine import Admission, Backoff, Watch
 from mpreg_transport_tcp.options import TcpOptions
-from mpreg_transport_tcp.readiness import Readiness
 from mpreg_transport_tcp.reports import Reports
 from mpreg_transport_tcp.sockets import (
     PlanePort,
@@ -28,8 +29,6 @@ from mpreg_transport_tcp.sockets import (
     tune,
 )
 
-ACCEPTS_PER_TURN_MAX = 64  # then the connections that there are have their turn
-ACCEPT_RETRY_S = 0.1  # after an accept that failed, mostly for want of file descriptors
 FLUSH_S = 0.5
 IDLE_OUTBOUND_S = 300.0
 IDLE_INBOUND_S = 600.0  # longer, so that of two ends the one that opened a connection is the one to end it
@@ -53,8 +52,7 @@ class TcpTransport:
         self._outbound: dict[Endpoint, Connection] = {}  # by the endpoint as the caller of `send` named it
         self._by_remote: dict[Endpoint, Connection] = {}  # by the remote end as the socket names it
         self._datagrams: dict[Plane, DatagramPort] = {}
-        self._listeners: list[socket.socket] = []
-        self._accepting: dict[socket.socket, Readiness] = {}
+        self._acceptors: list[Acceptor] = []
         self._reports: Reports | None = None  # there while it serves
         self._group: TaskGroup | None = None
         self._closed = False
@@ -84,15 +82,14 @@ class TcpTransport:
         finally:
             self._group = self._reports = None
             self._datagrams.clear()
-            self._listeners.clear()
-            self._accepting.clear()
+            self._acceptors.clear()
             for port in ports.values():
                 port.close()
             self._stopped.set()
 
     def _open(self, plane: Plane, port: PlanePort, group: TaskGroup, reports: Reports) -> None:
-        self._listeners.append(port.stream)
-        group.start_soon(self._accept, plane, port.stream, reports)
+        self._acceptors.append(Acceptor(port.stream, partial(self._enter, plane, reports), self._counts))
+        group.start_soon(self._acceptors[-1].run)
 
         def resolve(datagrams: DatagramPort, to: Endpoint) -> None:
             group.start_soon(datagrams.resolve, to, self._options.connection_timeout)
@@ -185,32 +182,13 @@ class TcpTransport:
             if self._quiet is not None and not self._connections:
                 self._quiet.set()
 
-    async def _accept(self, plane: Plane, listener: socket.socket, reports: Reports) -> None:
-        def turn() -> bool:
-            try:
-                for _ in range(ACCEPTS_PER_TURN_MAX):
-                    self._enter(plane, *listener.accept(), reports)
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._counts["accepts_failed"] += 1
-                return True
-            return False
-
-        while not self._closed:
-            self._accepting[listener] = Readiness(listener, turn)
-            await self._accepting[listener].run()
-            if not self._closed:
-                await anyio.sleep(ACCEPT_RETRY_S)
-
-    def _enter(self, plane: Plane, accepted: socket.socket, address: SockAddr, reports: Reports) -> None:
+    def _enter(self, plane: Plane, reports: Reports, accepted: socket.socket, address: SockAddr) -> None:
         remote = endpoint_of(address)
-        if not self._admission.enter(remote.host):
+        if self._admission.enter(remote.host):
+            self._adopt(accepted, plane, remote, None, reports)
+        else:
             accepted.close()
             reports.dropped(plane, "too_many_connections", remote)
-            return
-        accepted.setblocking(False)
-        self._adopt(accepted, plane, remote, None, reports)
 
     async def _look_after_connections(self) -> None:
         period = min(self._options.connection_timeout / 4, LOOK_PERIOD_S_MAX)
@@ -226,10 +204,8 @@ class TcpTransport:
             return
         group, stopped = self._group, self._stopped
         try:
-            for listener in self._listeners:
-                if listener in self._accepting:
-                    self._accepting[listener].stop()
-                listener.close()
+            for acceptor in self._acceptors:
+                acceptor.stop()
             with anyio.move_on_after(FLUSH_S):
                 self._quiet = anyio.Event()
                 # Those that wait for a slow peer come last, so that they hold up nobody.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,11 +140,18 @@ def test_a_message_is_news_once() -> None:
 
 def test_messages_are_remembered_for_half_the_limit_and_never_above_it() -> None:
     store, half = ItemStore({}), limits.SEEN_ITEMS_MAX // 2
-    for stamp in range(3 * half):
-        assert store.mark_seen(stamp)
-    known = [stamp for stamp in range(3 * half) if not store.is_news(Item("k", stamp, b"", "n1", 0, kept=False))]
+    messages = [item("k", str(number), kept=False) for number in range(3 * half)]
+    for message in messages:
+        assert store.mark_seen(message.stamp)
+    known = [number for number, message in enumerate(messages) if not store.is_news(message)]
     assert known[-half:] == list(range(2 * half, 3 * half))
     assert len(known) <= limits.SEEN_ITEMS_MAX
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_item_whose_stamp_is_not_its_payloads_is_no_news(kept: bool) -> None:
+    forged = msgspec.structs.replace(item("k", "true", kept=kept), payload=b"false")
+    assert not ItemStore({}).is_news(forged)
 
 
 def test_a_full_replica_takes_new_versions_but_no_new_keys(monkeypatch: pytest.MonkeyPatch) -> None:

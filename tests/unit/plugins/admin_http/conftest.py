@@ -120,7 +120,7 @@ class FakeState:
     def list(self, prefix: str = "", *, scope: str | None = None) -> tuple[Sequence[StateEntry], int]:
         found = [
             entry
-            for (entry_scope, key), entry in sorted(self.entries.items())
+            for (entry_scope, key), entry in sorted(self.entries.items(), key=lambda item: item[0][::-1])
             if key.startswith(prefix) and scope in (None, entry_scope)
         ]
         return found, self.revision

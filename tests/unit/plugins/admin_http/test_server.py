@@ -176,9 +176,11 @@ async def test_it_refuses_an_open_address_unless_told_otherwise(node, service):
     error = await refusal(service, node, host="0.0.0.0")
     assert isinstance(error, ConfigError)
     assert "insecure" in error.message
-    async with service(node, host="0.0.0.0", insecure=True) as running:
-        async with client_of(Endpoint("127.0.0.1", running.http.port)) as client:
-            assert (await client.get("/livez", headers={"host": "node-7.example"})).status_code == 200
+    async with (
+        service(node, host="0.0.0.0", insecure=True) as running,
+        client_of(Endpoint("127.0.0.1", running.http.port)) as client,
+    ):
+        assert (await client.get("/livez", headers={"host": "node-7.example"})).status_code == 200
 
 
 async def test_it_refuses_to_start_where_tokens_should_be_checked(node, service):
@@ -286,11 +288,14 @@ async def test_a_watch_shows_the_entry_now_and_at_each_change_of_it_alone(node, 
 
 
 async def test_published_messages_reach_a_stream(node, service):
-    async with service(node) as running, client_of(running.http) as client:
-        async with streaming(running.http, "/api/messages/stream?pattern=orders.%23") as stream:
-            await client.post("/api/messages", json={"topic": "orders.eu", "payload": {"text": "a\nb"}})
-            data = '{"topic":"orders.eu","payload":{"text":"a\\nb"},"origin":"a","id":"m1"}'
-            assert await stream.event() == {"data": data}
+    async with (
+        service(node) as running,
+        client_of(running.http) as client,
+        streaming(running.http, "/api/messages/stream?pattern=orders.%23") as stream,
+    ):
+        await client.post("/api/messages", json={"topic": "orders.eu", "payload": {"text": "a\nb"}})
+        data = '{"topic":"orders.eu","payload":{"text":"a\\nb"},"origin":"a","id":"m1"}'
+        assert await stream.event() == {"data": data}
 
 
 async def test_a_subscription_that_is_refused_is_an_error_and_not_a_stream(node, service):

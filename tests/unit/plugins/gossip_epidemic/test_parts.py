@@ -70,9 +70,10 @@ def test_compressed_news_come_out_as_they_went_in(item):
     assert unpack(message) == News(tuple(items), True)
 
 
-def test_a_bomb_is_not_unpacked():
-    bomb = zlib.compress(bytes(50 * UNPACKED_BYTES_MAX))
-    assert len(bomb) < 100_000
+def test_a_bomb_is_not_unpacked(item):
+    huge = News((Carried(item("k", size=20 * UNPACKED_BYTES_MAX), 1),))
+    bomb = zlib.compress(msgspec.msgpack.encode(huge))
+    assert len(bomb) < 50_000
     assert unpack(Packed(bomb)) is None
 
 

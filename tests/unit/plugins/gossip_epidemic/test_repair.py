@@ -3,8 +3,10 @@
 import pytest
 from msgspec import structs
 
+from mpreg_core import Emit
 from mpreg_gossip_epidemic.giving import GIVE_BYTES_MAX, GIVE_BYTES_PER_S
-from mpreg_gossip_epidemic.messages import Carried, Digest, Leaves, News, Packed, Want
+from mpreg_gossip_epidemic.messages import Branch, Carried, Digest, Ids, Leaves, News, Packed, Stamps, Want
+from mpreg_gossip_epidemic.recent import version_id
 
 THREE = {"ap": (1.3, 103.8), "eu": (50.0, 8.0), "us": (40.0, -75.0)}
 
@@ -48,6 +50,16 @@ def test_a_message_that_one_node_missed_altogether_is_pulled(pool, item):
     assert version not in p.nodes["n3"].got
     p.run(2, lambda: p.all_have(version))
     assert p.nodes["n3"].got[version] == 1
+
+
+def test_a_message_that_another_lacks_is_given_at_once_when_it_shows(machine, member, item):
+    m = machine("random", member("me"))
+    message = item("e", kept=False)
+    m.on_publish(0, message)
+    second = message.born_ms // 1000
+    (send,) = m.on_message(1, "a", Ids((second,), ()))
+    assert (send.to, send.message) == (("a",), News((Carried(message, 1),), repair=True))
+    assert m.on_message(2, "a", Ids((second,), (version_id("e", message.stamp),))) == []
 
 
 def test_more_messages_than_are_given_at_once_are_offered_and_pulled(pool, item):
@@ -178,6 +190,22 @@ def test_the_same_branch_is_not_asked_of_two_members_at_a_time(pool, item):
         assert len(asked) == (1 if name == "n1" else 0)
     (again,) = joiner.on_message(10**9, "n2", branches)
     assert isinstance(again.message, Leaves)
+
+
+def test_nor_is_an_empty_leaf_asked_of_two_members_at_a_time(machine, member):
+    m = machine("random", member("me"))
+    theirs = Leaves((Branch(3, (0,) * 9 + (7,) + (0,) * 54),))
+    (send,) = m.on_message(0, "a", theirs)
+    assert send.message == Stamps((3 * 64 + 9,), ())
+    assert m.on_message(1, "b", theirs) == []
+    assert m.on_message(10**9, "b", theirs)
+
+
+def test_an_item_twice_in_one_message_is_delivered_once(machine, member, item):
+    m = machine("random", member("me"))
+    for repair, key in ((False, "k1"), (True, "k2")):
+        effects = m.on_message(0, "a", News((Carried(item(key), 1),) * 2, repair))
+        assert [effect.event.key for effect in effects if isinstance(effect, Emit)] == [key]
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -121,6 +121,41 @@ async def test_one_host_cannot_take_every_place(serve: Any, monkeypatch: pytest.
         stay.set()
 
 
+async def test_connections_that_end_give_their_places_back(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpreg_transport_tcp.transport.connections_max", lambda: 4)
+    async with serve(max_connections_per_node=1) as node:
+        for index in range(12):
+            async with raw_client(node.gossip) as client:
+                await client.send(b"\0\0\0\1x")
+                await node.sink.until(lambda count=index + 1: len(node.sink.frames) == count)
+                await client.send_eof()
+                assert await is_ended(client)
+        assert node.sink.drops == []
+
+
+async def test_without_file_descriptors_connections_wait_and_are_served_later(serve: Any) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        async with serve() as node:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free_descriptor(), hard))
+            try:
+                client.connect(node.gossip)
+                client.sendall(b"\0\0\0\5later")
+                with anyio.fail_after(10):
+                    while not node.transport.stats().get("accepts_failed"):
+                        await anyio.sleep(0.005)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert node.transport.stats()["accepts_failed"] <= 3  # it rests between attempts
+            await node.sink.until(lambda: node.sink.bodies == [b"later"])
+
+
+def lowest_free_descriptor() -> int:
+    with socket.socket() as probe:
+        return probe.fileno()
+
+
 async def test_datagrams_too_big_or_empty_are_dropped(serve: Any) -> None:
     async with serve() as node, serve() as good:
         with socket.socket(type=socket.SOCK_DGRAM) as client:

@@ -95,14 +95,16 @@ async def test_a_closed_port_is_evidence_over_ipv6_too(serve: Any, listen: str, 
         assert one.sink.evidence == [(nobody, "refused")]
 
 
-async def test_a_refused_peer_is_reported_once_and_the_loop_does_not_spin(serve: Any) -> None:
+async def test_a_refused_peer_is_reported_once_and_others_are_still_heard(serve: Any) -> None:
     nobody = Endpoint("127.0.0.1", free_datagram_port())
-    async with serve() as one:
+    async with serve() as one, serve() as two:
         for _ in range(100):
             one.transport.cast(nobody, "gossip", b"x")
         await one.sink.until(lambda: bool(one.sink.evidence))
         await anyio.wait_all_tasks_blocked()
         assert one.sink.evidence == [(nobody, "refused")]
+        two.transport.cast(one.gossip, "gossip", b"still heard")
+        await one.sink.until(lambda: one.sink.bodies == [b"still heard"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Binding, closing, cancelling: ports are taken together, given back at once, and nothing is left open."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -101,7 +102,10 @@ async def test_cancelled_while_busy_it_leaves_no_socket_open_and_its_port_free(s
     await wait_until(all_closed)
 
 
-async def test_close_delivers_what_was_sent_ends_serve_and_is_idempotent(serve: Any) -> None:
+async def test_close_delivers_what_was_sent_ends_serve_and_is_idempotent(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpreg_transport_tcp.transport.FLUSH_S", 60)  # peers that answer the end are not waited for
     async with serve() as two:
         async with serve() as one:
             frames = [b"%06d" % index for index in range(50_000)]
@@ -136,6 +140,18 @@ async def test_close_does_not_wait_for_a_peer_that_takes_nothing_in(serve: Any, 
             await wait_until(connected)
             with anyio.fail_after(5):
                 await one.transport.close()
+
+
+async def test_while_it_closes_nobody_new_is_let_in(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpreg_transport_tcp.transport.FLUSH_S", 60)
+    async with serve() as one:
+        with socket.create_connection(one.gossip) as client:
+            client.sendall(b"\0\0\0\1x")
+            await one.sink.until(lambda: bool(one.sink.frames))
+            one.group.start_soon(one.transport.close)
+            await anyio.wait_all_tasks_blocked()
+            with socket.socket() as late:
+                assert late.connect_ex(one.gossip) == errno.ECONNREFUSED
 
 
 async def test_a_client_without_ports_can_serve_and_close(serve: Any) -> None:

@@ -4,10 +4,13 @@ import socket
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from mpreg_core import Endpoint, PayloadTooLargeError, TransportError
 from mpreg_core.limits import FRAME_BYTES_MAX
+from mpreg_transport_tcp.options import TcpOptions
+from mpreg_transport_tcp.sockets import tune
 
 pytestmark = pytest.mark.anyio
 
@@ -145,6 +148,40 @@ async def reset(stream: anyio.abc.SocketStream) -> None:
     await anyio.aclose_forcefully(stream)
 
 
+async def test_a_write_that_meets_a_reset_is_evidence_and_the_next_one_takes_a_new_connection(serve: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = Endpoint(*server.getsockname())
+        async with serve() as one:
+            await one.transport.send(peer, "gossip", [b"x"])
+            accepted, _ = server.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            accepted.close()
+            with pytest.raises(TransportError, match="the connection broke: connection reset by peer"):
+                await one.transport.send(peer, "gossip", [b"y"])  # before the reading side had a chance to notice
+            assert one.sink.evidence == [(peer, "reset")]
+            await one.transport.send(peer, "gossip", [b"z"])
+            accepted, _ = server.accept()
+            with accepted:
+                assert accepted.recv(100) == b"\0\0\0\1z"
+
+
+async def test_sends_that_find_room_do_not_keep_others_waiting(serve: Any) -> None:
+    turns = 0
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with serve() as one, serve() as two:
+        await one.send(two.gossip, b"x")
+        one.group.start_soon(another)
+        for _ in range(50):
+            await one.transport.send(two.gossip, "gossip", [b"x"])
+        assert turns >= 40
+
+
 async def test_a_peer_that_takes_nothing_in_is_unreachable_after_the_timeout(serve: Any) -> None:
     with socket.socket() as stopped:
         stopped.bind(("127.0.0.1", 0))
@@ -221,14 +258,31 @@ async def test_a_send_that_is_cancelled_half_way_does_not_garble_what_follows(se
                 assert second.recv(100) == b"\0\0\0\5whole"
 
 
-async def test_the_options_reach_the_socket(serve: Any) -> None:
-    async with serve(tcp_nodelay=False, tcp_keepalive=False) as plain, serve() as usual, serve() as peer:
-        for node, nodelay, keepalive in ((plain, 0, 0), (usual, 1, 1)):
-            await node.send(peer.gossip, b"x")
-            (connection,) = node.transport._connections
-            raw = connection._stream.extra(anyio.abc.SocketAttribute.raw_socket)
-            assert bool(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) is bool(nodelay)
-            assert bool(raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is bool(keepalive)
+@pytest.mark.parametrize("on", [True, False])
+def test_the_options_reach_the_socket(on: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        tune(client, TcpOptions(tcp_nodelay=on, tcp_keepalive=on))
+        assert bool(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) is on
+        assert bool(client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is on
+
+
+async def test_a_sink_that_raises_stops_the_transport_with_its_error(serve: Any) -> None:
+    class BrokenError(Exception):
+        pass
+
+    def broken(*_: object) -> None:
+        raise BrokenError
+
+    for lane in ("stream", "datagram"):
+        with pytest.RaisesGroup(BrokenError, flatten_subgroups=True, allow_unwrapped=True):
+            async with serve() as one, serve() as two:
+                two.sink.on_frames = broken
+                if lane == "stream":
+                    await one.send(two.gossip, b"x")
+                else:
+                    one.transport.cast(two.gossip, "gossip", b"x")
+                with anyio.fail_after(5):
+                    await anyio.sleep_forever()
 
 
 async def test_with_every_place_taken_the_connection_unused_for_longest_makes_room(

@@ -1,0 +1,341 @@
+"""Nodes as processes of their own: started from files made of the guide's, watched over HTTP, ended whatever happens."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+GUIDE = HERE.parent / "guide" / "production.yaml"
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "mpreg run": ("-m", "mpreg_core", "run"),
+    "start_node": ("-m", "mpreg.production.start_node"),
+    "serving_node": (str(HERE / "serving_node.py"),),
+}
+"""The ways to start a node: what follows the interpreter."""
+
+PORTS = ("listen_port", "gossip_port", "membership_port", "consensus_port", "routing_port", "metrics_port")
+
+POLL_S = 0.05
+LOG_LINES_SHOWN = 40
+
+# The kernel ends a child whose parent has died, so that not even a killed test run leaves a node behind.
+_BOUND_TO_PARENT = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def until(condition: Callable[[], Any], within_s: float, what: str | Callable[[], str]) -> float:
+    """Poll until the condition holds; gives the seconds it took, fails with `what` when the time is over."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > within_s:
+            pytest.fail(f"not within {within_s} s: {what if isinstance(what, str) else what()}")
+        time.sleep(POLL_S)
+    return time.monotonic() - began
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                return False
+    return True
+
+
+def free_ports(_taken: set[int] = set()) -> dict[str, int]:  # noqa: B006  one set for all calls is the point
+    """Six ports of a node that nobody listens on now, from below the range of outgoing connections."""
+    for _ in range(1000):
+        base = random.randrange(10_000, 32_000)
+        block = range(base, base + len(PORTS))
+        if not _taken.intersection(block) and all(map(_is_free, block)):
+            _taken.update(block)
+            return dict(zip(PORTS, block, strict=True))
+    raise RuntimeError("found no six free ports in a row")
+
+
+class Api:
+    """The HTTP API of one node."""
+
+    def __init__(self, address: str) -> None:
+        self._client = httpx2.Client(base_url=address, trust_env=False, timeout=15)
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and decoded answer. Raises `OSError` when nobody answers."""
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx2.TransportError as error:
+            raise ConnectionError(str(error)) from error
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return answer.status_code, answer.json() if is_json else answer.text
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class ApiInside:
+    """The HTTP API of a node that listens on its namespace's own loopback: curl is run in there."""
+
+    def __init__(self, namespace: str) -> None:
+        self._curl = ("ip", "netns", "exec", namespace, "curl", "-s", "-m", "15", "-w", "\n%{http_code}")
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """As `Api.call`."""
+        sent = () if body is None else ("-d", json.dumps(body))
+        port = 9090 if path == "/metrics" else 8080
+        url = f"http://127.0.0.1:{port}{path}"
+        done = subprocess.run((*self._curl, "-X", method, *sent, url), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ConnectionError(f"{url}: curl ended with {done.returncode}")
+        text, _, status = done.stdout.rpartition("\n")
+        return int(status), text if path == "/metrics" else json.loads(text)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class NodeProcess:
+    """One node in a process of its own. `ports` None: as the file says; `namespace`: the network it lives in."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *,
+        command: str = "mpreg run",
+        ports: Mapping[str, int] | None = None,
+        namespace: str = "",
+        flags: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.id: str = config["node"]["id"]
+        self.ports = ports or {}
+        self.file = folder / f"{self.id}.yaml"
+        self.file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+        self.log_file = folder / f"{self.id}.log"
+        self.started_at = 0.0
+        sets = [f"{'monitoring' if key == 'metrics_port' else 'network'}.{key}={at}" for key, at in self.ports.items()]
+        options = ["--config", str(self.file), *flags, *(part for each in sets for part in ("--set", each))]
+        inside = ("ip", "netns", "exec", namespace) if namespace else ()
+        self.argv = (*inside, sys.executable, "-c", _BOUND_TO_PARENT, sys.executable, *COMMANDS[command], *options)
+        self._env = {**os.environ, **(env or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.api: Api | ApiInside = ApiInside(namespace) if namespace else Api(self.address("listen_port"))
+
+    def address(self, port: str) -> str:
+        """The URL of one of the node's ports."""
+        return f"http://127.0.0.1:{self.ports[port]}"
+
+    # its life
+
+    def start(self) -> "NodeProcess":
+        assert self._process is None, f"{self.id} runs already"
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stderr=log, stdout=log, env=self._env)
+        self.started_at = time.monotonic()
+        return self
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, f"{self.id} does not run"
+        return self._process
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def ended(self, within_s: float) -> int:
+        """Wait for the end; gives the exit code."""
+        try:
+            code = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.id} still runs after {within_s} s")
+        self._process = None
+        return code
+
+    def kill(self) -> None:
+        """End it as a power cut would. Nothing happens if it has ended."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.kill()
+        self.api.close()
+
+    # what it says
+
+    def get(self, path: str) -> Any:
+        """A read that must succeed."""
+        status, answer = self.api.call("GET", path)
+        assert status == 200, (self.id, path, status, answer)
+        return answer
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and answer."""
+        return self.api.call(method, path, body)
+
+    def answers(self, path: str = "/livez") -> bool:
+        """True if it serves `path` with success now. Fails if the process has ended."""
+        code = self.process.poll()
+        if code is not None:
+            pytest.fail(f"{self.id} ended with {code}:\n{self.log()}")
+        try:
+            return self.api.call("GET", path)[0] == 200
+        except OSError:
+            return False
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's samples."""
+        page = httpx2.get(self.address("metrics_port") + "/metrics", trust_env=False).text
+        samples = [line for line in page.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+        return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+    def members(self, pool: str) -> dict[str, dict[str, Any]]:
+        """The members of one of its pools, by id."""
+        return {member["id"]: member for member in self.get(f"/api/members?pool={pool}")["members"]}
+
+    def parent(self) -> str | None:
+        parent: str | None = self.get("/api/status")["parent_hub"]
+        return parent
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+
+def guide_config(name: str, tier: str, region: str, parent: str | None = None, **sections: Any) -> dict[str, Any]:
+    """The guide's `production.yaml` for another node; `sections` are laid over it."""
+    config: dict[str, Any] = yaml.safe_load(GUIDE.read_text())
+    config["node"] |= {"id": name, "hub_tier": tier, "region": region}
+    if parent is not None:
+        config["node"]["parent_hub"] = parent
+    for section, keys in sections.items():
+        config[section] = config.get(section, {}) | keys
+    return config
+
+
+def peer_of(ports: Mapping[str, int]) -> dict[str, Any]:
+    """An entry of `federation.peers`."""
+    return {"host": "127.0.0.1", **{key: port for key, port in ports.items() if key != "metrics_port"}}
+
+
+class Place(NamedTuple):
+    """A node's place in the hierarchy."""
+
+    id: str
+    tier: str
+    region: str
+    parent: str | None = None
+
+
+class Federation:
+    """Nodes by id, and who shall be with whom in which pool."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = {place.id: place for place in places}
+        self.nodes: dict[str, NodeProcess] = {}
+        self.pools: dict[str, set[str]] = {}
+        for place in places:
+            lower = {"regional": f"regional:{place.region}", "local": f"local:{place.id}"}.get(place.tier, "")
+            for pool in filter(None, (lower, self.upper_pool(place))):
+                self.pools.setdefault(pool, set()).add(place.id)
+
+    def upper_pool(self, place: Place) -> str:
+        """The pool that a node joins through its parent."""
+        upper = {"local": f"regional:{place.region}", "cluster": f"local:{place.parent}"}
+        return upper.get(place.tier, "global")
+
+    def __getitem__(self, node: str) -> NodeProcess:
+        return self.nodes[node]
+
+    def tier(self, *tiers: str) -> list[NodeProcess]:
+        """The nodes of some tiers."""
+        return [self.nodes[place.id] for place in self.places.values() if place.tier in tiers]
+
+    def missing(self) -> list[str]:
+        """Where a member of a pool does not see just the others of it alive, and its parent as configured."""
+        found = []
+        for pool, ids in sorted(self.pools.items()):
+            for node in sorted(ids):
+                members = self.nodes[node].members(pool)
+                seen = {name for name, member in members.items() if member["status"] == "alive"}
+                if seen != ids:
+                    found.append(f"{node} in {pool}: expected {sorted(ids)}, sees {sorted(seen)} alive")
+        for place in self.places.values():
+            if place.parent and (parent := self.nodes[place.id].parent()) != place.parent:
+                found.append(f"{place.id}: expected parent {place.parent}, has {parent}")
+        return found
+
+
+class Toolbox:
+    """What tests of this folder work with; test modules cannot import from here."""
+
+    until = staticmethod(until)
+    guide_config = staticmethod(guide_config)
+    peer_of = staticmethod(peer_of)
+    free_ports = staticmethod(free_ports)
+    Place = Place
+    Federation = Federation
+    guide = GUIDE
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProcess] = []
+
+    def node(self, folder: Path, config: Mapping[str, Any], **options: Any) -> NodeProcess:
+        """A node that is ended with the tests it belongs to."""
+        made = NodeProcess(folder, config, **options)
+        self.nodes.append(made)
+        return made
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+
+@pytest.fixture
+def tools() -> Iterator[Toolbox]:
+    """For one test."""
+    tools = Toolbox()
+    try:
+        yield tools
+    finally:
+        tools.close()
+
+
+@pytest.fixture(scope="module")
+def module_tools() -> Iterator[Toolbox]:
+    """For all tests of a module."""
+    tools = Toolbox()
+    try:
+        yield tools
+    finally:
+        tools.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Show the ends of the nodes' logs with a failure."""
+    report = yield
+    if report.failed:
+        used = getattr(item, "funcargs", {}).values()
+        for node in {id(node): node for tools in used if isinstance(tools, Toolbox) for node in tools.nodes}.values():
+            lines = node.log().splitlines()[-LOG_LINES_SHOWN:]
+            report.sections.append((f"log of {node.id}", "\n".join(lines)))
+    return report

@@ -1,0 +1,29 @@
+"""A program that embeds a node and serves `greet` from it; takes `--config` and `--set` as `mpreg run` does."""
+
+import argparse
+import signal
+
+import anyio
+
+from mpreg_core import Node, Request, load_config
+
+
+async def greet(request: Request) -> dict[str, str]:
+    return {"hello": str(request.payload), "from": request.path[-1]}
+
+
+async def main(config: str, sets: list[str]) -> None:
+    runner = Node(load_config(config, sets=sets), services=True)
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with runner as node:
+            await node.serve("greet", greet)
+            async for _ in signals:
+                return
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--set", action="append", default=[], dest="sets")
+    given = parser.parse_args()
+    anyio.run(main, given.config, given.sets)
