@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mpreg_core.config.load import load_config as load_config
     from mpreg_core.config.model import NodeConfig as NodeConfig
+    from mpreg_core.config.problems import ConfigProblems as ConfigProblems
     from mpreg_core.contracts.api import Candidate as Candidate
     from mpreg_core.contracts.api import Check as Check
     from mpreg_core.contracts.api import Cluster as Cluster
@@ -97,6 +98,11 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.service import ServiceContext as ServiceContext
     from mpreg_core.contracts.service import ServiceSpec as ServiceSpec
     from mpreg_core.contracts.strategy import API_MINOR as API_MINOR
+    from mpreg_core.contracts.strategy import AnyConsensusSpec as AnyConsensusSpec
+    from mpreg_core.contracts.strategy import AnyFailureDetectorSpec as AnyFailureDetectorSpec
+    from mpreg_core.contracts.strategy import AnyGossipSpec as AnyGossipSpec
+    from mpreg_core.contracts.strategy import AnyRouterSpec as AnyRouterSpec
+    from mpreg_core.contracts.strategy import AnyTransportSpec as AnyTransportSpec
     from mpreg_core.contracts.strategy import ConsensusSpec as ConsensusSpec
     from mpreg_core.contracts.strategy import FailureDetectorSpec as FailureDetectorSpec
     from mpreg_core.contracts.strategy import GossipSpec as GossipSpec
@@ -112,6 +118,7 @@ if TYPE_CHECKING:
     from mpreg_core.errors import ConfigError as ConfigError
     from mpreg_core.errors import ConflictError as ConflictError
     from mpreg_core.errors import ContractViolationError as ContractViolationError
+    from mpreg_core.errors import DuplicateStrategyError as DuplicateStrategyError
     from mpreg_core.errors import HandlerError as HandlerError
     from mpreg_core.errors import InvalidInputError as InvalidInputError
     from mpreg_core.errors import MpregError as MpregError
@@ -121,6 +128,7 @@ if TYPE_CHECKING:
     from mpreg_core.errors import OverloadedError as OverloadedError
     from mpreg_core.errors import PayloadTooLargeError as PayloadTooLargeError
     from mpreg_core.errors import PluginError as PluginError
+    from mpreg_core.errors import PluginLoadError as PluginLoadError
     from mpreg_core.errors import ProposalError as ProposalError
     from mpreg_core.errors import ProtocolError as ProtocolError
     from mpreg_core.errors import RequestError as RequestError
@@ -151,6 +159,7 @@ if TYPE_CHECKING:
 _EXPORTS: dict[str, tuple[str, ...]] = {
     "config.load": ("load_config",),
     "config.model": ("NodeConfig",),
+    "config.problems": ("ConfigProblems",),
     "contracts.api": (
         "Candidate",
         "Check",
@@ -257,6 +266,11 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ),
     "contracts.strategy": (
         "API_MINOR",
+        "AnyConsensusSpec",
+        "AnyFailureDetectorSpec",
+        "AnyGossipSpec",
+        "AnyRouterSpec",
+        "AnyTransportSpec",
         "ConsensusSpec",
         "FailureDetectorSpec",
         "GossipSpec",
@@ -276,6 +290,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "ConfigError",
         "ConflictError",
         "ContractViolationError",
+        "DuplicateStrategyError",
         "HandlerError",
         "InvalidInputError",
         "MpregError",
@@ -285,6 +300,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "OverloadedError",
         "PayloadTooLargeError",
         "PluginError",
+        "PluginLoadError",
         "ProposalError",
         "ProtocolError",
         "RequestError",

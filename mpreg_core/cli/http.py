@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,6 +12,7 @@ import typer
 
 from mpreg_core.cli.exits import NO, UNREACHABLE, fail
 from mpreg_core.cli.sse import Frame, parse
+from mpreg_core.cli.text import clean
 
 if TYPE_CHECKING:
     import httpx2
@@ -87,9 +88,18 @@ class NodeHttp:
         return self._answer(response, also)
 
     def stream(
-        self, path: str, *, last_id: str = "", quiet_s: float = QUIET_S, **query: object
+        self,
+        path: str,
+        *,
+        on_open: Callable[[], None] = lambda: None,
+        last_id: str = "",
+        quiet_s: float = QUIET_S,
+        **query: object,
     ) -> Iterator[Frame]:
-        """The events of a stream, without end. Raises `Refused`, and `Unreachable` however it ends."""
+        """The events of a stream after the one called `last_id`. Raises `Refused`, and `Unreachable` however it ends.
+
+        `on_open` is called once the node streams; `quiet_s` is how long it may send nothing.
+        """
         import httpx2
 
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
@@ -106,6 +116,7 @@ class NodeHttp:
                     response.read()
                     raise self._odd(response) if response.is_success else self._refusal(response)
                 opened = True
+                on_open()
                 for frame in parse(response.iter_lines()):
                     if frame.event == "error":
                         raise Refused(error_text(json.loads(frame.data)["error"]))
@@ -181,9 +192,9 @@ def reaching(api: str, token: str) -> Iterator[NodeHttp]:
     try:
         yield node
     except Refused as error:
-        fail(str(error), NO)
+        fail(clean(str(error)), NO)
     except Unreachable as error:
-        fail(str(error), UNREACHABLE)
+        fail(clean(str(error)), UNREACHABLE)
     finally:
         node.close()
 

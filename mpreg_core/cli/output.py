@@ -126,25 +126,23 @@ class Patience:
     """How a watch takes it that its node is away: it waits `LOST_S`, unless the node was never there."""
 
     def __init__(self) -> None:
-        self._until = 0.0
-        self._lost = False
+        self._seen = False
+        self._until: float | None = None
 
     def heard(self) -> None:
         """The node answered."""
-        if self._lost:
-            say("mpreg: it is back")
-        self._lost = False
-        self._until = time.monotonic() + LOST_S
+        if self._until is not None:
+            say("mpreg: the node answers again")
+        self._seen, self._until = True, None
 
     def lost(self, error: Unreachable) -> None:
         """It did not: wait a moment, or raise the error."""
-        if not self._lost:
-            self._until = min(self._until, time.monotonic() + LOST_S) if self._until else 0.0
-        if time.monotonic() >= self._until:
+        now = time.monotonic()
+        if not self._seen or (self._until is not None and now >= self._until):
             raise error
-        if not self._lost:
-            say(f"mpreg: {clean(str(error))}; trying again for {LOST_S:.0f} s")
-        self._lost = True
+        if self._until is None:
+            self._until = now + LOST_S
+            say(f"mpreg: {clean(str(error))}; trying for {LOST_S:.0f} s more")
         time.sleep(RETRY_S)
 
 
@@ -154,9 +152,8 @@ def follow(path: str, line: Callable[[Answer], str], asked: Asked, *, last_id: s
         patience = Patience()
         while True:
             try:
-                with closing(node.stream(path, last_id=last_id, **query)) as frames:
+                with closing(node.stream(path, on_open=patience.heard, last_id=last_id, **query)) as frames:
                     for frame in frames:
-                        patience.heard()
                         last_id = frame.id or last_id
                         print_event(frame.event, frame.data, line, asked)
             except Unreachable as error:

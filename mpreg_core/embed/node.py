@@ -17,6 +17,7 @@ from mpreg_core.contracts.api import Json
 from mpreg_core.contracts.events import Occurrence
 from mpreg_core.contracts.service import ServiceContext, ServiceSpec
 from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.embed.narration import Narrator
 from mpreg_core.embed.running import RunningNode
 from mpreg_core.ids import Plane
 from mpreg_core.plugin.discovery import load_plugins
@@ -55,6 +56,7 @@ class Node:
         self._seed = seed
         self._exit = AsyncExitStack()
         self._observers = Observers(self._plugins.loaded)
+        self._narrator = Narrator()
         self._early: list[Occurrence] = []
         self._node: RunningNode | None = None
         self.endpoints: Mapping[Plane, Endpoint] = {}
@@ -136,6 +138,7 @@ class Node:
         return "127.0.0.1"
 
     def _on_occurrence(self, occurrence: Occurrence) -> None:
+        self._narrator.tell(occurrence)
         if self._node is None:
             self._early.append(occurrence)
         else:

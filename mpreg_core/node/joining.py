@@ -83,6 +83,8 @@ class Joining:
                 self._hello(state.settings.seeds)
                 wait = self._backoff()
         else:
+            if self._attempts >= HOME_TRIES:
+                self._say_alone()
             self._hello(self._whom_to_ask())
             wait = self._backoff()
         self.deadline = state.now_ns + round(wait * state.rng.uniform(0.8, 1.2))
@@ -100,14 +102,31 @@ class Joining:
 
     def on_refused(self, by: str, refused: Refused) -> None:
         """A hub said no: keep its hint for people and ask others next."""
-        reason = f"{refused.code}: {refused.reason}"
-        self.refusal = f"{reason} ({refused.hint})" if refused.hint else reason
+        self._say(by, f"{refused.code}: {refused.reason}", refused.hint)
+        known = {hub.hub: hub for hub in (*self._remembered, *refused.hubs) if hub.tier == self._parent_tier}
+        self._remembered = tuple(known[name] for name in sorted(known))[:64]
+
+    def _say(self, by: str, reason: str, hint: str) -> None:
+        """State why this node is not attached; the same again only now and then."""
+        self.refusal = f"{reason} ({hint})" if hint else reason
         last, at_ns = self._last_refusal
         if last != reason or self._state.now_ns - at_ns >= REFUSED_LOG_NS:
             self._last_refusal = (reason, self._state.now_ns)
-            self._state.emit(None, JoinRefused(by, reason, refused.hint))
-        known = {hub.hub: hub for hub in (*self._remembered, *refused.hubs) if hub.tier == self._parent_tier}
-        self._remembered = tuple(known[name] for name in sorted(known))[:64]
+            self._state.emit(None, JoinRefused(by, reason, hint))
+
+    def _say_alone(self) -> None:
+        """Say that nobody answers, unless somebody has just refused."""
+        settings = self._state.settings
+        if self._state.now_ns - self._last_refusal[1] < REFUSED_LOG_NS and self._last_refusal[0]:
+            return
+        asked = ((settings.parent_address,) if settings.parent_address else ()) + settings.seeds
+        places = ", ".join(f"{address.host}:{address.membership}" for address in asked)
+        if not places:
+            hint = "set node.parent_hub or federation.seeds"
+            self._say("nobody", f"no_hub: this node of tier {settings.tier} knows no hub to join", hint)
+        else:
+            hint = "start it, or correct node.parent_hub, federation.peers or federation.seeds"
+            self._say(settings.parent or places, f"no_answer: no hub answers at {places}", hint)
 
     def on_accepted(self) -> None:
         """A hub said yes."""

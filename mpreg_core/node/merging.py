@@ -49,9 +49,7 @@ class Merging:
 
     def on_delivered(self, stack: PoolStack, event: Delivered) -> None:
         """An item came in by gossip. One that does not decode is counted and forgotten."""
-        item = Item(
-            event.key, event.stamp, event.payload, event.origin, event.born_ms, event.priority, kept=event.kept
-        )
+        item = Item(event.key, event.stamp, event.payload, event.origin, event.born_ms, event.priority, kept=event.kept)
         handler = self._topics.get(topics.topic_of(event.key))
         try:
             if handler is None:

@@ -12,7 +12,7 @@ from mpreg_core.ids import PoolId
 from mpreg_core.limits import OUTBOX_BYTES_MAX
 
 SILENCE_S = 120.0
-"""A pool with other live members from which nothing was heard for this long is worth a look: at rest, gossip is rare."""
+"""A pool with other live members that sends nothing for this long is worth a look: at rest, gossip is rare."""
 
 OUTBOX_FULL_SHARE = 0.8
 

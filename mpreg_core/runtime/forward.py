@@ -32,7 +32,11 @@ class Forwarder:
             limits = httpx2.Limits(max_connections=CONNECTIONS_MAX)
             self._client = httpx2.AsyncClient(limits=limits, follow_redirects=False, trust_env=False)
         left_s = max(0.001, seconds(invoke.deadline_ns - clock.now_ns()))
-        headers = {"content-type": "application/json", "x-mpreg-service": invoke.service, "x-mpreg-request": invoke.call}
+        headers = {
+            "content-type": "application/json",
+            "x-mpreg-service": invoke.service,
+            "x-mpreg-request": invoke.call,
+        }
         try:
             with anyio.fail_after(left_s):
                 async with self._client.stream(

@@ -164,7 +164,9 @@ def test_a_killed_local_hub_is_seen_as_failed_and_its_clusters_move_and_come_hom
     seconds = until(lambda: cluster.parent() == NYC2, 20, "the cluster is attached to the other local hub")
     print(f"its cluster was re-attached {seconds:.2f} s later")
     body = {"service": "mpreg.echo", "payload": 1, "target": "cluster-ldn-01", "idempotent": True}
-    until(lambda: cluster.ask("POST", "/api/requests", body)[0] == 200, 10, "the moved cluster reaches the other region")
+    until(
+        lambda: cluster.ask("POST", "/api/requests", body)[0] == 200, 10, "the moved cluster reaches the other region"
+    )
     back = {**body, "target": "cluster-nyc-01"}
     until(lambda: federation[SERVING].ask("POST", "/api/requests", back)[0] == 200, 10, "the other region reaches it")
     assert federation[SERVING].ask("POST", "/api/requests", back)[1]["path"][-3:] == [US, NYC2, "cluster-nyc-01"]

@@ -1,5 +1,6 @@
 """What the federation promises, with the real strategies in every combination, under loss, crash and partition."""
 
+
 def test_a_federation_of_any_combination_forms_serves_and_survives(fleet, combination):
     fed = fleet(combination=combination, loss=0.02)
     fed.grow()

@@ -9,27 +9,36 @@ from mpreg_core import ConfigError, Endpoint, Json
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-def refuse_exposure(bound: Endpoint, setting: str, options: AdminHttpOptions) -> None:
+def serves_anybody(config: Mapping[str, Json], options: AdminHttpOptions) -> bool:
+    """Whether the operator said so: by the option `insecure`, or by `security.authentication.method: none`."""
+    return options.insecure or _method(config) == "none"
+
+
+def refuse_exposure(bound: Endpoint, setting: str) -> None:
     """Raise `ConfigError` for an address that others can reach."""
-    if not options.insecure and not is_loopback(bound):
+    if not is_loopback(bound):
         raise ConfigError(
             f"expected a loopback address, for no authentication is in force, got {bound}: listen on 127.0.0.1, "
-            "or set the option insecure of admin-http where the network keeps strangers out",
+            "or set security.authentication.method to none where the network keeps strangers out",
             where=setting,
         )
 
 
-def refuse_unchecked_tokens(config: Mapping[str, Json], options: AdminHttpOptions) -> None:
+def refuse_unchecked_tokens(config: Mapping[str, Json]) -> None:
     """Raise `ConfigError` when the operator counts on tokens, which this version does not check yet."""
-    security = config.get("security")
-    authentication = security.get("authentication") if isinstance(security, dict) else None
-    method = authentication.get("method") if isinstance(authentication, dict) else None
-    if not options.insecure and method not in (None, "", "none"):
+    method = _method(config)
+    if method not in (None, "", "none"):
         raise ConfigError(
             f"this version of admin-http does not check tokens, got {method!r}: it would serve everybody; "
-            "remove the section, or set the option insecure of admin-http to serve without",
+            "remove the section, or set plugins.options.admin-http.insecure to serve without",
             where="security.authentication",
         )
+
+
+def _method(config: Mapping[str, Json]) -> Json:
+    security = config.get("security")
+    authentication = security.get("authentication") if isinstance(security, dict) else None
+    return authentication.get("method") if isinstance(authentication, dict) else None
 
 
 def allowed_hosts(bound: Endpoint, configured: str) -> frozenset[str] | None:

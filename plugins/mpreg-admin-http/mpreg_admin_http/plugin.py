@@ -10,7 +10,7 @@ from anyio.abc import TaskStatus
 
 from mpreg_admin_http.app import build_app
 from mpreg_admin_http.backend import Backend
-from mpreg_admin_http.exposure import allowed_hosts, refuse_exposure, refuse_unchecked_tokens
+from mpreg_admin_http.exposure import allowed_hosts, refuse_exposure, refuse_unchecked_tokens, serves_anybody
 from mpreg_admin_http.guard import Guard
 from mpreg_admin_http.metrics_page import metrics_routes
 from mpreg_admin_http.options import AdminHttpOptions
@@ -30,7 +30,9 @@ async def run(
 
     Raises before it has started: `ConfigError` when strangers could reach it, `TransportError` when a port is taken.
     """
-    refuse_unchecked_tokens(context.config, options)
+    anybody = serves_anybody(context.config, options)
+    if not anybody:
+        refuse_unchecked_tokens(context.config)
     wanted = {"http": context.http, "metrics": context.metrics}
     with ExitStack() as sockets:
         listening: dict[str, tuple[socket.socket, frozenset[str] | None]] = {}
@@ -38,7 +40,8 @@ async def run(
             if endpoint is not None:
                 sock = sockets.enter_context(await bind(endpoint, _SETTING[name]))
                 bound = endpoint_of(sock)
-                refuse_exposure(bound, _SETTING[name], options)
+                if not anybody:
+                    refuse_exposure(bound, _SETTING[name])
                 listening[name] = sock, allowed_hosts(bound, endpoint.host)
         metrics = NodeMetrics(context.node, context.plugins)
         tables = {"http": ROUTES, "metrics": metrics_routes(metrics)}

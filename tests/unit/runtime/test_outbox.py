@@ -46,7 +46,7 @@ async def test_frames_of_one_turn_go_in_one_batch_in_order():
         while len(line.batches) < 2:
             await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
-    assert line.batches == [
+    assert sorted(line.batches) == [  # the planes' writers are apart: who of them goes first is the scheduler's choice
         (PEER, "gossip", [b"%d" % number for number in range(50)]),
         (PEER, "routing", [b"other plane"]),
     ]

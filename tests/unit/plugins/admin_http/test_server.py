@@ -172,12 +172,15 @@ async def test_a_host_that_is_not_ours_is_told_before_it_starts(node, service):
     assert "192.0.2.1" in error.message
 
 
-async def test_it_refuses_an_open_address_unless_told_otherwise(node, service):
+@pytest.mark.parametrize(
+    "told", [{"insecure": True}, {"security": {"authentication": {"method": "none"}}}], ids=["option", "no method"]
+)
+async def test_it_refuses_an_open_address_unless_told_otherwise(node, service, told):
     error = await refusal(service, node, host="0.0.0.0")
     assert isinstance(error, ConfigError)
-    assert "insecure" in error.message
+    assert "security.authentication.method to none" in error.message
     async with (
-        service(node, host="0.0.0.0", insecure=True) as running,
+        service(node, host="0.0.0.0", **told) as running,
         client_of(Endpoint("127.0.0.1", running.http.port)) as client,
     ):
         assert (await client.get("/livez", headers={"host": "node-7.example"})).status_code == 200
