@@ -23,27 +23,31 @@ def validate(file: str, specs: tuple[str, ...] = (), sets: tuple[str, ...] = ())
     from mpreg_core.config.load import read_config
     from mpreg_core.config.problems import ConfigProblems
     from mpreg_core.config.resolve import resolve
-    from mpreg_core.errors import MpregError
+    from mpreg_core.errors import PluginError
     from mpreg_core.plugin.discovery import load_plugins
 
+    others: list[str] = []
     try:
         config, problems = read_config(file, sets=sets)
         warnings = [*config.warnings]
         try:
-            plugins = load_plugins(block=config.plugins.block, require=config.plugins.require)
+            try:
+                plugins = load_plugins(block=config.plugins.block, require=config.plugins.require)
+            except PluginError as error:
+                others.append(f"{file}: {error}")
+                plugins = load_plugins(block=config.plugins.block)
             warnings += resolve(config, plugins, specs, tiers_of(config.node.hub_tier)).warnings
         except ConfigProblems as error:
             problems += [problem for problem in error.problems if problem not in problems]
+        except PluginError as error:
+            others = others or [f"{file}: {error}"]
     except ConfigProblems as error:
         problems, warnings = list(error.problems), []
-    except MpregError as error:
-        say(f"{file}: {error}")
-        return False
-    for problem in problems:
+    for problem in (*problems, *others):
         say(str(problem))
     for warning in warnings:
         say(f"warning: {warning}")
-    count = len(problems)
+    count = len(problems) + len(others)
     verdict = "valid" if not count else f"{count} problem{'s' if count > 1 else ''}"
     print(f"{file}: {verdict}")
-    return not problems
+    return not count

@@ -34,11 +34,11 @@ class FrameSink(Protocol):
         ...
 
     def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
-        """The network said that a peer's port refuses, reset or is unreachable. At most once a second for each."""
+        """The network said that a peer's port refuses, reset or is unreachable: once a second of each kind at most."""
         ...
 
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
-        """Frames were dropped: `oversized`, `truncated`, `too_many_connections`, `bad_length` and the like."""
+        """Incoming frames were dropped: `oversized`, `truncated`, `too_many_connections`, `bad_length` and the like."""
         ...
 
 
@@ -67,7 +67,8 @@ class Transport(Protocol):
         """Write a batch of frames to a peer in one go, over the connection there is or a new one.
 
         Waits while the peer is slow (the caller bounds and drops). One call at a time for an endpoint. Raises
-        `TransportError` when the peer cannot be reached; while it backs off from a dead peer it raises at once.
+        `TransportError` when the peer cannot be reached, at once while it backs off from a dead one, and
+        `PayloadTooLargeError` for a frame over `limits.FRAME_BYTES_MAX`.
         """
         ...
 

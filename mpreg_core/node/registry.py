@@ -68,7 +68,7 @@ class NodeRegistry:
     # clusters registered with this hub
 
     def register(self, cluster: Cluster) -> Cluster:
-        """Register with this hub; raises as `ClusterRegistry.register`, `InvalidInputError` at a node of another tier."""
+        """Register with this hub. Raises as `ClusterRegistry.register`; `InvalidInputError` at no local hub."""
         if LOWER_POOL[self._state.settings.tier] != "local":
             raise InvalidInputError(
                 f"clusters register with a local hub, this node is of tier {self._state.settings.tier}",
