@@ -166,7 +166,7 @@ class RouteView(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """The end of a proposal. `timeout` means undecided."""
+    """The end of a proposal. `timeout` means undecided. `threshold` is as configured: a share of the voters."""
 
     id: str
     key: str
@@ -178,6 +178,7 @@ class Decision(Struct, frozen=True):
     voters: int
     created: float
     decided: float | None
+    threshold: float = 0.5
 
 
 class Message(Struct, frozen=True):

@@ -32,7 +32,10 @@ class Proposal(Struct, frozen=True, array_like=True):
 
 
 class ProposalView(Struct, frozen=True):
-    """An open or recently ended proposal as this member sees it. `status` as in `Decided`, or `pending`."""
+    """An open or recently ended proposal as this member sees it. `status` as in `Decided`, or `pending`.
+
+    `threshold` is the share of the voters that must say yes as it was set; `needed` of `voters` is what it comes to.
+    """
 
     proposal: Proposal
     status: str
@@ -40,6 +43,7 @@ class ProposalView(Struct, frozen=True):
     needed: int
     voters: int
     ended_ns: int | None = None
+    threshold: float = 0.5
 
 
 class ConsensusEngine(Machine[MessageT], Protocol[MessageT]):

@@ -24,7 +24,7 @@ from mpreg_core.node.core import NodeCore
 from mpreg_core.node.decisions import Decree
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.runtime import clock
-from mpreg_core.units import NS_PER_MS, NS_PER_S, seconds
+from mpreg_core.units import NS_PER_MS, seconds
 
 _decrees = msgspec.msgpack.Decoder(Decree)
 
@@ -88,9 +88,9 @@ class Reads:
 
     def members(self) -> Sequence[MemberView]:
         """The members of all pools, by pool from the lowest up and id."""
-        now_s = clock.wall_ms() / 1000
+        state = self._state
         return [
-            MemberView(stack.pool, entry.member, entry.rtt_ns, now_s - seconds(self._state.now_ns - entry.since_ns))
+            MemberView(stack.pool, entry.member, entry.rtt_ns, seconds(state.wall_offset_ns + entry.since_ns))
             for stack in self._state.lowest_first()
             for entry in sorted(stack.table, key=lambda entry: entry.member.id)
         ]
@@ -162,9 +162,8 @@ class Reads:
 
     def proposals(self) -> list[Decision]:
         """Open and recent proposals of all pools."""
-        now_s = clock.wall_ms() / 1000
         return [
-            decision_of(view, now_s, self._state.now_ns)
+            decision_of(view, self._state.wall_offset_ns)
             for stack in self._state.lowest_first()
             for view in self._core.decisions.views(stack)
         ]
@@ -206,10 +205,10 @@ class Reads:
         return [*places, *service, Target(node=to)]
 
 
-def decision_of(view: ProposalView, now_s: float, now_ns: int) -> Decision:
+def decision_of(view: ProposalView, wall_offset_ns: int) -> Decision:
     """A proposal as users see it."""
     proposal = view.proposal
-    decided = None if view.ended_ns is None else now_s - (now_ns - view.ended_ns) / NS_PER_S
+    decided = None if view.ended_ns is None else seconds(wall_offset_ns + view.ended_ns)
     return Decision(
         id=proposal.id,
         key=outer_key(proposal.key),
@@ -221,6 +220,7 @@ def decision_of(view: ProposalView, now_s: float, now_ns: int) -> Decision:
         voters=view.voters,
         created=proposal.created_ms / 1000,
         decided=decided,
+        threshold=view.threshold,
     )
 
 

@@ -160,7 +160,7 @@ class VoteBody(Input, frozen=True):
 
 
 class ProposalAnswer(Struct, frozen=True):
-    """A proposal. `threshold` is the share of the voters that must say yes: `needed` of `voters`. Times in seconds."""
+    """A proposal. `threshold` is the configured share of the voters that must say yes. Times in seconds."""
 
     id: str
     key: str

@@ -26,7 +26,7 @@ def proposal_answer(decision: Decision) -> ProposalAnswer:
         proposer=decision.proposer,
         status=decision.status,
         votes=decision.votes,
-        threshold=round(decision.needed / decision.voters, 4) if decision.voters else 1.0,
+        threshold=decision.threshold,
         needed=decision.needed,
         voters=decision.voters,
         created=decision.created,

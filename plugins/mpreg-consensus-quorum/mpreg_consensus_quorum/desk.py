@@ -23,7 +23,7 @@ class Desk:
         self.ledger = ledger
         self.out = out
         self.electorate = Electorate(me, options.threshold)
-        self.tracker = Tracker(options.max_proposals)
+        self.tracker = Tracker(options.max_proposals, options.threshold)
         self.timers = Timers()
         self.drops: Counter[str] = Counter()
         self.retry_ns = ns(options.retry_interval)

@@ -26,8 +26,9 @@ class Tracked:
 class Tracker:
     """At most `size` proposals: the oldest ended one makes place; when all are open a new one is not tracked."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, threshold: float) -> None:
         self._size = size
+        self._threshold = threshold
         self._open: OrderedDict[str, Tracked] = OrderedDict()
         self._ended: OrderedDict[str, Tracked] = OrderedDict()
 
@@ -71,7 +72,7 @@ class Tracker:
     def views(self) -> Sequence[ProposalView]:
         """All of them, ended ones first, oldest first."""
         return [
-            ProposalView(t.proposal, t.status, dict(t.votes), t.needed, t.voters, t.ended_ns)
+            ProposalView(t.proposal, t.status, dict(t.votes), t.needed, t.voters, t.ended_ns, self._threshold)
             for t in (*self._ended.values(), *self._open.values())
         ]
 

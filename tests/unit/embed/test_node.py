@@ -58,6 +58,7 @@ async def test_a_tree_of_four_tiers_does_what_the_api_says(node):
             "transport": "tcp", "gossip": "hybrid", "failure_detector": "swim", "consensus": "quorum", "routing": "hub",
         }  # fmt: skip
         assert l.status().children == ["c"]
+        assert [view.since for view in g.members()] == [view.since for view in g.members()], "a read moves nothing"
         assert g.health().status == "healthy"
 
         async def double(request):
@@ -77,7 +78,7 @@ async def test_a_tree_of_four_tiers_does_what_the_api_says(node):
         await c.state.put("limits/max", 3, scope="federation", if_version=written.version)
 
         decision = await r.propose("max_load", 0.8, scope="federation")
-        assert (decision.status, decision.needed, decision.voters) == ("committed", 2, 2)
+        assert (decision.status, decision.needed, decision.voters, decision.threshold) == ("committed", 2, 2, 0.6)
         assert decision.votes == {"g": True, "r": True}
         far = await c.propose("max_load", 0.9, scope="federation")
         assert far.status == "committed"

@@ -205,7 +205,7 @@ class FakeNode:
         self.fail_if_told()
         self.asked.append((key, value, scope, timeout, wait))
         status = "committed" if wait else "pending"
-        decision = Decision("p1", key, value, "a", status, {"a": True}, 3, 5, 10.0, 10.5 if wait else None)
+        decision = Decision("p1", key, value, "a", status, {"a": True}, 3, 5, 10.0, 10.5 if wait else None, 0.6)
         self.decisions.append(decision)
         return decision
 
