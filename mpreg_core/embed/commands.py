@@ -331,4 +331,5 @@ def decision_from(made: DecisionMade, view: ProposalView | None, value: Json, ke
         voters=view.voters if view is not None else len(decided.votes),
         created=created_ms / 1000,
         decided=clock.wall_ms() / 1000,
+        threshold=view.threshold if view is not None else 0.5,
     )
