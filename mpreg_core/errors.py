@@ -71,7 +71,7 @@ class UnknownStrategyError(PluginError):
     code = "unknown_strategy"
 
     def __init__(self, family: str, name: str, known: Sequence[str]) -> None:
-        installed = ", ".join(sorted(known)) or "none"
+        installed = ", ".join(sorted(known)) or "none; `pip install mpreg` brings the default plugins"
         super().__init__(f"unknown {family} strategy {name!r}{did_you_mean(name, known)} (installed: {installed})")
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -90,12 +90,12 @@ class NodeHttp:
     def stream(
         self,
         path: str,
+        query: Mapping[str, object],
         *,
         on_open: Callable[[], None] = lambda: None,
         last_id: str = "",
         quiet_s: float = QUIET_S,
-        **query: object,
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, None, None]:
         """The events of a stream after the one called `last_id`. Raises `Refused`, and `Unreachable` however it ends.
 
         `on_open` is called once the node streams; `quiet_s` is how long it may send nothing.
@@ -199,7 +199,7 @@ def reaching(api: str, token: str) -> Iterator[NodeHttp]:
         node.close()
 
 
-def _params(query: dict[str, object]) -> dict[str, str]:
+def _params(query: Mapping[str, object]) -> dict[str, str]:
     words = {True: "true", False: "false"}
     return {
         name: words[value] if isinstance(value, bool) else str(value)

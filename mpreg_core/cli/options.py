@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    from typer import Context
+    from typer._click import Context
 
 API_URL = "http://127.0.0.1:8080"
 WATCH_S = 2.0
@@ -42,15 +42,33 @@ ConsistencyOption = Annotated[
     Consistency, typer.Option("--consistency", help="Whether to ask a quorum (linearizable) or this node alone.")
 ]
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.", show_default=False)]
+ValueArgument = Annotated[
+    str,
+    typer.Argument(metavar="VALUE", help="JSON, else a text. After -- if it begins with -.", show_default=False),
+]
+DataArgument = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="JSON, else a text. After -- if it begins with -.", show_default=False),
+]
+TIMEOUT_S_MAX = 300
+"""The API's bound."""
+TimeoutOption = Annotated[
+    float, typer.Option(min=0.001, max=TIMEOUT_S_MAX, metavar="SECONDS", help="How long to wait.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-class WatchCommand(TyperCommand):
+class VerbCommand(TyperCommand):
     """A command whose `--watch` may come without its number, which click's options cannot say."""
 
     def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
         """Put the default interval where none follows."""
         return super().parse_args(ctx, with_interval(args))
+
+
+def group(help: str) -> typer.Typer:
+    """Several commands below one verb."""
+    return typer.Typer(help=help, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 def with_interval(args: list[str]) -> list[str]:

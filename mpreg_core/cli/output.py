@@ -152,7 +152,7 @@ def follow(path: str, line: Callable[[Answer], str], asked: Asked, *, last_id: s
         patience = Patience()
         while True:
             try:
-                with closing(node.stream(path, on_open=patience.heard, last_id=last_id, **query)) as frames:
+                with closing(node.stream(path, query, on_open=patience.heard, last_id=last_id)) as frames:
                     for frame in frames:
                         last_id = frame.id or last_id
                         print_event(frame.event, frame.data, line, asked)

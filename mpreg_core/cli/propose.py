@@ -6,18 +6,23 @@ import typer
 
 from mpreg_core.cli.exits import DONE, NO
 from mpreg_core.cli.http import ANSWER_S
-from mpreg_core.cli.options import API_URL, ApiOption, OutputOption, ScopeOption, TokenOption, json_or_text
+from mpreg_core.cli.options import (
+    API_URL,
+    TIMEOUT_S_MAX,
+    ApiOption,
+    OutputOption,
+    ScopeOption,
+    TokenOption,
+    ValueArgument,
+    json_or_text,
+)
 from mpreg_core.cli.output import Asked, show
 from mpreg_core.cli.proposals import draw_one
-
-TIMEOUT_S_MAX = 300
 
 
 def command(
     key: Annotated[str, typer.Argument(metavar="KEY", help="What is decided on.", show_default=False)],
-    value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="JSON, else a text. After -- if it begins with -.", show_default=False)
-    ],
+    value: ValueArgument,
     scope: ScopeOption = "pool",
     timeout: Annotated[
         float | None,

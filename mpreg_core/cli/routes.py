@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpreg_core.cli.http import Answer
-from mpreg_core.cli.options import API_URL, ApiOption, OutputOption, RoutePolicy, TokenOption, WatchCommand, WatchOption
+from mpreg_core.cli.options import API_URL, ApiOption, OutputOption, RoutePolicy, TokenOption, WatchOption
 from mpreg_core.cli.output import Asked, show
 from mpreg_core.cli.text import facts, millis
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-__all__ = ["WatchCommand", "command"]
 
 
 def command(

@@ -31,18 +31,27 @@ class RunOptions:
 
 
 def command(
-    config: Annotated[str | None, typer.Option(help="Configuration file; default MPREG_CONFIG_PATH.")] = None,
-    node_id: Annotated[str | None, typer.Option(help="The node's id: node.id.")] = None,
-    hub_tier: Annotated[str | None, typer.Option(help="global, regional, local or cluster: node.hub_tier.")] = None,
-    parent_hub: Annotated[str | None, typer.Option(help="The hub above: node.parent_hub.")] = None,
-    plugins: Annotated[
-        list[str] | None, typer.Option(help="Strategies to run: [TIER:][FAMILY=]NAME, comma-separated or repeated.")
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Configuration file; default MPREG_CONFIG_PATH.")
     ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over the file.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING, ERROR: logging.level.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="json or console: logging.format.")] = None,
+    node_id: Annotated[str | None, typer.Option(metavar="ID", help="The node's id: node.id.")] = None,
+    hub_tier: Annotated[
+        str | None, typer.Option(metavar="TIER", help="global, regional, local or cluster: node.hub_tier.")
+    ] = None,
+    parent_hub: Annotated[str | None, typer.Option(metavar="ID", help="The hub above: node.parent_hub.")] = None,
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="Strategies to run: [TIER:][FAMILY=]NAME, comma-separated or repeated."),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A key, over the file.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING, ERROR: logging.level.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="json or console: logging.format.")] = None,
     metrics_enabled: Annotated[bool | None, typer.Option(help="Serve metrics: monitoring.metrics_enabled.")] = None,
-    backend: Annotated[str, typer.Option(help="asyncio or trio.")] = "asyncio",
+    backend: Annotated[str, typer.Option(metavar="NAME", help="asyncio or trio.")] = "asyncio",
 ) -> None:
     """Run a node until SIGTERM or SIGINT; a second signal stops it at once."""
     overrides = {
@@ -66,6 +75,7 @@ def run(options: RunOptions) -> int:
     if options.backend not in BACKENDS:
         fail(f"--backend: expected one of {', '.join(BACKENDS)}, got {options.backend!r}", 2)
     try:
+        raise_file_limit()
         config = load_config(options.config, sets=options.sets, overrides=options.overrides)
         configure(config.logging.level, config.logging.format, sys.stderr)
         plugins = load_plugins(block=config.plugins.block, require=config.plugins.require)
@@ -83,6 +93,19 @@ def _serve(config: "NodeConfig", plugins: "Plugins", options: RunOptions) -> int
 
     backend_options: dict[str, Any] = {"use_uvloop": True} if options.backend == "asyncio" and has_uvloop() else {}
     return anyio.run(_main, config, plugins, options, backend=options.backend, backend_options=backend_options)
+
+
+def raise_file_limit() -> None:
+    """Let the process open as many files as it may: a hub holds many connections, and the usual 1024 are soon gone."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # macOS claims no limit and takes none above the kernel's own
+        logging.getLogger("mpreg.run").debug("the limit of open files stays at %d", soft)
 
 
 def has_uvloop() -> bool:

@@ -70,9 +70,7 @@ def table(
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
-        made.add_column(
-            name, justify="right" if name in right else "left", no_wrap=name not in fold, overflow="fold"
-        )
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=name not in fold, overflow="fold")
     for row in rows:
         made.add_row(*(cell(value) for value in row))
     return made

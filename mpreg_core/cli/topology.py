@@ -40,7 +40,7 @@ def draw(answer: Answer) -> "Tree":
     drawn: set[str] = set()
 
     def hang(branch: Tree, names: list[str]) -> None:
-        for name in sorted(names, key=lambda name: (_TIERS.index(nodes[name]["tier"]), name)):
+        for name in sorted(set(names) - drawn, key=lambda name: (_TIERS.index(nodes[name]["tier"]), name)):
             drawn.add(name)
             twig = branch.add(_node(nodes[name], rtts.get(name)))
             for cluster in sorted(clusters.pop(name, ()), key=lambda cluster: str(cluster["id"])):

@@ -8,9 +8,11 @@ from mpreg_core.cli.exits import DONE, NO, say
 
 
 def command(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configuration files.")],
-    plugins: Annotated[list[str] | None, typer.Option(help="As `mpreg run --plugins`.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="As `mpreg run --set`.")] = None,
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Configuration files.")],
+    plugins: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="As `mpreg run --plugins`.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="As `mpreg run --set`.")
+    ] = None,
 ) -> None:
     """Check configuration files: every problem with file, line and key path."""
     outcomes = [validate(file, tuple(plugins or ()), tuple(sets or ())) for file in files]

@@ -18,7 +18,8 @@ NODES_MAX = 200_000
 """Values in one file, aliases expanded."""
 
 _TAG = "tag:yaml.org,2002:"
-_QUOTED = re.compile(r"'[^']{3,}'|\"[^\"]{3,}\"")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_HARMLESS = re.compile(r".{0,2}|<[a-z ]+>")  # a mark, or the parser's own name of a token
 _TAGGED = "tags are not allowed; a text that begins with ! needs quotes"
 _TOO_DEEP = f"nested deeper than {CONFIG_DEPTH_MAX} levels"
 
@@ -68,6 +69,10 @@ def read_file(path: FilePath) -> tuple[object, dict[Path, Origin]]:
     return read_text(text, str(path))
 
 
+def _shown(quoted: re.Match[str]) -> str:
+    return quoted[0] if _HARMLESS.fullmatch(quoted[1] or quoted[2] or "") else "(...)"
+
+
 def read_text(text: str, file: str, layer: Layer = Layer.FILE) -> tuple[object, dict[Path, Origin]]:
     """A YAML text's data and where each of its keys is; `file` names the text in errors. Raises `ConfigProblems`."""
     try:
@@ -76,7 +81,7 @@ def read_text(text: str, file: str, layer: Layer = Layer.FILE) -> tuple[object, 
         # Not str(error): that quotes the line, and the line may hold a secret. So may a name quoted in the problem.
         mark = error.problem_mark or error.context_mark
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        message = f"not valid YAML: {_QUOTED.sub('(...)', words)}"
+        message = f"not valid YAML: {_QUOTED.sub(_shown, words)}"
         raise ConfigProblems([Problem(file, mark.line + 1 if mark else 0, "", message)]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

@@ -55,6 +55,7 @@ class Vitals:
                 quorums=quorums,
                 storage_error=self._driver.journal.failure,
                 outbox_bytes=float(self._driver.outbox_bytes),
+                join_refusal=core.joining.refusal,
             )
         )
 

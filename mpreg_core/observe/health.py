@@ -35,7 +35,7 @@ class Observed:
 
     `gossip_age_s` and `heard_age_s` are seconds since a pool's gossip, and since any frame at all, last came in;
     `storage_error` is the journal's last failure, empty once it writes again; `outbox_bytes` waits for the fullest
-    peer.
+    peer; `join_refusal` says why no hub takes this node, empty once one did.
     """
 
     status: Status
@@ -44,6 +44,7 @@ class Observed:
     quorums: Mapping[PoolId, Quorum] = field(default_factory=dict)
     storage_error: str = ""
     outbox_bytes: float = 0.0
+    join_refusal: str = ""
 
 
 def assess(observed: Observed) -> HealthReport:
@@ -126,10 +127,11 @@ def _storage(observed: Observed) -> Check:
 def _hub(observed: Observed) -> Check:
     node, parent = observed.status.node, observed.status.parent_hub
     details: dict[str, Json] = {"parent": parent, "children": len(observed.status.children), "state": node.state}
+    why: list[Json] = [observed.join_refusal] if observed.join_refusal else []
     if node.state in _NOT_YET:
-        return _check("unhealthy", details, [f"the node is {node.state}"])
+        return _check("unhealthy", details, [f"the node is {node.state}", *why])
     if parent is None and node.hub_tier != "global":
-        return _check("degraded", details, ["no parent hub: the rest of the federation is out of reach"])
+        return _check("degraded", details, ["no parent hub: the rest of the federation is out of reach", *why])
     return Check("healthy", details)
 
 

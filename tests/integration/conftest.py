@@ -1,5 +1,7 @@
-"""Nodes as processes of their own: started from files made of the guide's, watched over HTTP, ended whatever happens."""
+"""Nodes as processes of their own: started from files made of the guide's, watched over HTTP, ended in any case."""
 
+import ctypes
+import http.client
 import json
 import os
 import random
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +31,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 PORTS = ("listen_port", "gossip_port", "membership_port", "consensus_port", "routing_port", "metrics_port")
 
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+
 POLL_S = 0.05
+VERB_S = 30
 LOG_LINES_SHOWN = 40
 
 # The kernel ends a child whose parent has died, so that not even a killed test run leaves a node behind.
@@ -91,24 +97,48 @@ class Api:
 
 
 class ApiInside:
-    """The HTTP API of a node that listens on its namespace's own loopback: curl is run in there."""
+    """The HTTP API of a node that listens on the loopback of a network namespace, at the guide's ports."""
 
     def __init__(self, namespace: str) -> None:
-        self._curl = ("ip", "netns", "exec", namespace, "curl", "-s", "-m", "15", "-w", "\n%{http_code}")
+        self._namespace = namespace
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """As `Api.call`."""
-        sent = () if body is None else ("-d", json.dumps(body))
         port = 9090 if path == "/metrics" else 8080
-        url = f"http://127.0.0.1:{port}{path}"
-        done = subprocess.run((*self._curl, "-X", method, *sent, url), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ConnectionError(f"{url}: curl ended with {done.returncode}")
-        text, _, status = done.stdout.rpartition("\n")
-        return int(status), text if path == "/metrics" else json.loads(text)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        try:
+            with inside(self._namespace):  # a socket stays in the namespace it was made in
+                connection.connect()
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, path, sent, {"content-type": "application/json"} if sent else {})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return answer.status, text if path == "/metrics" else json.loads(text)
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+@contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Let this thread make its sockets in a network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter(path: str | int) -> None:
+        with open(path) as file:
+            if libc.setns(file.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"setns {path}")
+
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    enter(f"/run/netns/{namespace}")
+    try:
+        yield
+    finally:
+        enter(home)
 
 
 class NodeProcess:
@@ -202,10 +232,15 @@ class NodeProcess:
         except OSError:
             return False
 
+    def page(self, path: str) -> str:
+        """What its metrics port serves."""
+        return httpx2.get(self.address("metrics_port") + path, trust_env=False).text
+
     def metric(self, name: str) -> float:
         """The sum of a metric's samples."""
-        page = httpx2.get(self.address("metrics_port") + "/metrics", trust_env=False).text
-        samples = [line for line in page.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+        samples = [
+            line for line in self.page("/metrics").splitlines() if line.partition("{")[0].partition(" ")[0] == name
+        ]
         return sum(float(line.rpartition(" ")[2]) for line in samples)
 
     def members(self, pool: str) -> dict[str, dict[str, Any]]:
@@ -245,6 +280,20 @@ class Place(NamedTuple):
     parent: str | None = None
 
 
+GLOBAL = "global-hub-001"
+US, EU = "regional-hub-us-east", "regional-hub-eu-west"
+LOCAL = {"nyc-01": US, "nyc-02": US, "ldn-01": EU, "ldn-02": EU}
+REGION = {US: "us-east", EU: "eu-west"}
+
+THREE_TIERS = (
+    Place(GLOBAL, "global", "us-east"),
+    *(Place(hub, "regional", region, GLOBAL) for hub, region in REGION.items()),
+    *(Place(f"local-hub-{site}", "local", REGION[hub], hub) for site, hub in LOCAL.items()),
+    *(Place(f"cluster-{site}", "cluster", REGION[hub], f"local-hub-{site}") for site, hub in LOCAL.items()),
+)
+"""The guide's hierarchy: 1 global, 2 regional and 4 local hubs, a cluster node below each local hub."""
+
+
 class Federation:
     """Nodes by id, and who shall be with whom in which pool."""
 
@@ -268,6 +317,22 @@ class Federation:
     def tier(self, *tiers: str) -> list[NodeProcess]:
         """The nodes of some tiers."""
         return [self.nodes[place.id] for place in self.places.values() if place.tier in tiers]
+
+    def start_all(self) -> float:
+        """Start every node and wait until all pools are complete; gives the seconds since the last start."""
+        *others, last = self.nodes.values()
+        for node in others:
+            node.start()
+        for node in others:
+            until(node.answers, 40, f"{node.id} serves")
+        last.start()
+        until(last.answers, 20, f"{last.id} serves")
+        self.until_whole()
+        return time.monotonic() - last.started_at
+
+    def until_whole(self) -> None:
+        """Wait until every pool is complete."""
+        until(lambda: not self.missing(), 30, lambda: "\n".join(self.missing()))
 
     def missing(self) -> list[str]:
         """Where a member of a pool does not see just the others of it alive, and its parent as configured."""
@@ -293,10 +358,12 @@ class Toolbox:
     free_ports = staticmethod(free_ports)
     Place = Place
     Federation = Federation
+    three_tiers = THREE_TIERS
     guide = GUIDE
 
     def __init__(self) -> None:
         self.nodes: list[NodeProcess] = []
+        self.mounts: list[Path] = []
 
     def node(self, folder: Path, config: Mapping[str, Any], **options: Any) -> NodeProcess:
         """A node that is ended with the tests it belongs to."""
@@ -304,9 +371,30 @@ class Toolbox:
         self.nodes.append(made)
         return made
 
+    def mpreg(self, *arguments: object, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+        """Run a verb to its end: exit code, standard output, standard error."""
+        command = (sys.executable, "-m", "mpreg_core", *map(str, arguments))
+        whole = {**os.environ, **(env or {})}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=VERB_S, env=whole)
+        return done.returncode, done.stdout, done.stderr
+
+    def mount(self, options: str, folder: Path) -> None:
+        """Mount a small disk of memory on a folder until the end; skips the test where that is not allowed."""
+        words = ("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("the command `mount` is not installed")
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        self.mounts.append(folder)
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()
+        for folder in self.mounts:
+            subprocess.run(("umount", str(folder)), check=False)
+        self.mounts.clear()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A program that embeds a node and serves `greet` from it; takes `--config` and `--set` as `mpreg run` does."""
+"""A program that embeds a node and serves from it; takes `--config` and `--set` as `mpreg run` does."""
 
 import argparse
 import signal
@@ -12,11 +12,18 @@ async def greet(request: Request) -> dict[str, str]:
     return {"hello": str(request.payload), "from": request.path[-1]}
 
 
+async def ponder(request: Request) -> str:
+    print("pondering", flush=True)
+    await anyio.sleep(float(str(request.payload)))
+    return "done"
+
+
 async def main(config: str, sets: list[str]) -> None:
     runner = Node(load_config(config, sets=sets), services=True)
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
         async with runner as node:
             await node.serve("greet", greet)
+            await node.serve("ponder", ponder)
             async for _ in signals:
                 return
 

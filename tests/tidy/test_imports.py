@@ -23,6 +23,7 @@ LAYERS = (
     ("plugin", "config"),
     ("runtime", "sim", "security", "observe"),
     ("assembly", "testing", "client", "embed", ""),
+    ("demo",),
     ("cli", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

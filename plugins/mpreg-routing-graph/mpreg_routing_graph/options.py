@@ -17,8 +17,8 @@ class GraphOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
       after this time, then after twice as long each time.
     - `refresh_interval`: seconds between two tellings at most; longer in large pools, so that a member gets no more
       than 100 refreshes a second.
-    - `flood_direct`: pools up to this many members tell everyone straight; in larger ones each member passes news on
-      once, to `flood_fanout` members by chance.
+    - `flood_direct`: pools up to this many members tell everyone straight.
+    - `flood_fanout`: in larger pools each member passes news on once, to this many members by chance.
     - `max_graph_cache_size`: decisions kept for each policy.
     - `eject_after`, `eject_time`, `eject_time_max`: so many failures in a row take the link to a next hop out of the
       graph for so many seconds, more with each further time in a row.

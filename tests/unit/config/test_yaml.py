@@ -87,6 +87,11 @@ def test_an_error_never_quotes_what_may_be_a_secret(text: str) -> None:
     assert "hunter2" not in "".join(problems_of(text))
 
 
+def test_a_syntax_error_shows_the_marks_it_expected() -> None:
+    (found,) = problems_of("node: [a")
+    assert found.endswith("expected ',' or ']', but got '<stream end>'")
+
+
 def test_a_modest_alias_is_expanded() -> None:
     data, _ = read_text("a: &pool {fanout: 3}\nb: *pool", "f.yaml")
     assert data == {"a": {"fanout": 3}, "b": {"fanout": 3}}
