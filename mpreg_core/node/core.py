@@ -296,6 +296,8 @@ class NodeCore:
         self.merging.take_all(stack, welcome.members, "welcome")
         if stack.tier == tier and state.settings.tier != tier:
             self._attach(stack, source)
+        elif stack.tier == tier:
+            self._settle()
 
     def _attach(self, stack: PoolStack, source: NodeId) -> None:
         """The hub that leads the pool is the parent now; pools of the same tier joined before are left."""
@@ -314,8 +316,12 @@ class NodeCore:
         if previous != leader.id:
             self.merging.announce()
             self.registry.publish(stack)
-        if state.life == "joining":
-            state.set_life("ready")
+        self._settle()
+
+    def _settle(self) -> None:
+        """The node has found its place above."""
+        if self.state.life == "joining":
+            self.state.set_life("ready")
             self._remember()
 
     # pools

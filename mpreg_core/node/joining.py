@@ -72,22 +72,34 @@ class Joining:
     def on_deadline(self) -> None:
         """Ask again, look for another hub, or check that all is well."""
         state = self._state
-        upper = state.stack_of(self._wants)
-        if upper is not None and (self.attached() or self._parent_tier is None):
+        if self._parent_tier is None:
+            wait = self._look_for_peers()
+        elif state.stack_of(self._wants) is not None and self.attached():
             self._attempts = 0
             wait = CHECK_NS
             if not self.at_home() and state.settings.parent_address is not None:
                 self._hello((state.settings.parent_address,))
                 wait = HOME_PROBE_NS
-            elif self._parent_tier is None and len(upper.table) == 1 and state.settings.seeds:
-                self._hello(state.settings.seeds)
-                wait = self._backoff()
         else:
             if self._attempts >= HOME_TRIES:
                 self._say_alone()
             self._hello(self._whom_to_ask())
             wait = self._backoff()
         self.deadline = state.now_ns + round(wait * state.rng.uniform(0.8, 1.2))
+
+    def _look_for_peers(self) -> int:
+        """A global hub that is alone in its pool asks its seeds; when none answers it leads the pool, and asks on."""
+        state = self._state
+        upper = state.stack_of(self._wants)
+        if upper is not None and len(upper.table) > 1:
+            self._attempts = 0
+            return CHECK_NS
+        if self._attempts >= HOME_TRIES:
+            self._say_alone()
+            if state.life == "joining":
+                state.set_life("ready", "no seed answers: it leads the pool alone")
+        self._hello(state.settings.seeds)
+        return self._backoff()
 
     def hurry(self) -> None:
         """Something happened to the parent: look at once."""

@@ -1,5 +1,7 @@
 """What the federation promises, with the real strategies in every combination, under loss, crash and partition."""
 
+from mpreg_core.sim.world import address_of
+
 
 def test_a_federation_of_any_combination_forms_serves_and_survives(fleet, combination):
     fed = fleet(combination=combination, loss=0.02)
@@ -97,3 +99,14 @@ def test_a_local_hub_dying_during_a_proposal_leaves_no_two_truths(fleet):
             for name in ("r-us", "l-us-1", "l-us-2")
         }
         assert len(set(held.values())) == 1, f"seed {seed}: {held}"
+
+
+def test_a_further_global_hub_is_ready_once_a_seed_answers_or_none_does(fleet):
+    fed = fleet()
+    fed.grow(hubs=1)
+    second = fed.add("g2", "global", "eu", None, seeds=(address_of("g"),))
+    lonely = fed.add("g3", "global", "ap", None, seeds=(address_of("nobody"),))
+    assert fed.world.run_until(lambda: second.core.state.life == "ready", 5) < 1
+    assert fed.status("r-us", "global", "g2") == "alive"
+    assert fed.world.run_until(lambda: lonely.core.state.life == "ready", 20) < 10
+    assert fed.status("g3", "global", "g3") == "alive"
