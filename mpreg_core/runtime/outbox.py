@@ -16,7 +16,7 @@ from mpreg_core.ids import Plane
 from mpreg_core.limits import OUTBOX_BYTES_MAX, OUTBOX_PEERS_MAX
 
 BATCH_BYTES_MAX = 256 * 1024
-IDLE_S = 30.0
+IDLE_S = 5.0
 
 Dropped = Callable[[Plane, str, int], None]
 """Told of drops: plane, reason, how many frames."""

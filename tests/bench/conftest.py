@@ -1,8 +1,8 @@
-"""Figures: measured several times, printed against their goals. Only a gross miss fails, for the machine may be busy."""
+"""Figures: measured several times, printed against their goals. Only a gross miss fails: the machine may be busy."""
 
 import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,6 @@ def default_parts() -> PartsOf:
 
 
 @pytest.fixture
-def scripts() -> Iterator[Path]:
+def scripts() -> Path:
     """The folder of this file: measurements that need a process of their own are scripts in it."""
-    yield Path(__file__).parent
+    return Path(__file__).parent

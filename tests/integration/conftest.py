@@ -1,8 +1,5 @@
 """Nodes as processes of their own: started from files made of the guide's, watched over HTTP, ended in any case."""
 
-import ctypes
-import http.client
-import json
 import os
 import random
 import signal
@@ -11,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +26,6 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 """The ways to start a node: what follows the interpreter."""
 
 PORTS = ("listen_port", "gossip_port", "membership_port", "consensus_port", "routing_port", "metrics_port")
-
-CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 POLL_S = 0.05
 VERB_S = 30
@@ -96,53 +90,8 @@ class Api:
         self._client.close()
 
 
-class ApiInside:
-    """The HTTP API of a node that listens on the loopback of a network namespace, at the guide's ports."""
-
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """As `Api.call`."""
-        port = 9090 if path == "/metrics" else 8080
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
-        try:
-            with inside(self._namespace):  # a socket stays in the namespace it was made in
-                connection.connect()
-            sent = None if body is None else json.dumps(body)
-            connection.request(method, path, sent, {"content-type": "application/json"} if sent else {})
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            return answer.status, text if path == "/metrics" else json.loads(text)
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-
-@contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """Let this thread make its sockets in a network namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def enter(path: str | int) -> None:
-        with open(path) as file:
-            if libc.setns(file.fileno(), CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), f"setns {path}")
-
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    enter(f"/run/netns/{namespace}")
-    try:
-        yield
-    finally:
-        enter(home)
-
-
 class NodeProcess:
-    """One node in a process of its own. `ports` None: as the file says; `namespace`: the network it lives in."""
+    """One node in a process of its own. `ports` None: those of the file; `namespace`: where it lives, reached by `api`."""
 
     def __init__(
         self,
@@ -152,6 +101,7 @@ class NodeProcess:
         command: str = "mpreg run",
         ports: Mapping[str, int] | None = None,
         namespace: str = "",
+        api: Any = None,
         flags: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -167,7 +117,7 @@ class NodeProcess:
         self.argv = (*inside, sys.executable, "-c", _BOUND_TO_PARENT, sys.executable, *COMMANDS[command], *options)
         self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self.api: Api | ApiInside = ApiInside(namespace) if namespace else Api(self.address("listen_port"))
+        self.api: Api = api or Api(self.address("listen_port"))
 
     def address(self, port: str) -> str:
         """The URL of one of the node's ports."""

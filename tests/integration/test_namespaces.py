@@ -4,12 +4,16 @@ A node finds its hub by the hub's id as a host name, and every node listens on 8
 the hosts is a bridge in a namespace too, so that this machine's own network and firewall have no part in it.
 """
 
+import ctypes
+import http.client
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,8 @@ PORTS = (
     "http 127.0.0.1:8080, metrics 127.0.0.1:9090"
 )
 
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+
 COMPLETE_S = 5.0
 STOPPED_S = 5.0
 
@@ -33,6 +39,51 @@ def ip(*words):
     """Run `ip`; gives what it complained of."""
     done = subprocess.run(("ip", *words), capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode else ""
+
+
+class ApiInside:
+    """The HTTP API of a node that listens on the loopback of a network namespace, at the guide's ports."""
+
+    def __init__(self, namespace):
+        self._namespace = namespace
+
+    def call(self, method, path, body=None):
+        """Status and decoded answer. Raises `OSError` when nobody answers."""
+        port = 9090 if path == "/metrics" else 8080
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        try:
+            with inside(self._namespace):  # a socket stays in the namespace it was made in
+                connection.connect()
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, path, sent, {"content-type": "application/json"} if sent else {})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return answer.status, text if path == "/metrics" else json.loads(text)
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+
+    def close(self):
+        """Nothing is held open."""
+
+
+@contextmanager
+def inside(namespace):
+    """Let this thread make its sockets in a network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter(path):
+        with open(path) as file:
+            if libc.setns(file.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"setns {path}")
+
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    enter(f"/run/netns/{namespace}")
+    try:
+        yield
+    finally:
+        enter(home)
 
 
 class Hosts:
@@ -101,7 +152,7 @@ def federation(module_tools, hosts, tmp_path_factory):
     federation = tools.Federation(tools.three_tiers)
     for node, tier, region, parent in tools.three_tiers:
         config = tools.guide_config(node, tier, region, parent)
-        federation.nodes[node] = tools.node(folder, config, namespace=hosts.of[node])
+        federation.nodes[node] = tools.node(folder, config, namespace=hosts.of[node], api=ApiInside(hosts.of[node]))
     return federation
 
 
