@@ -32,7 +32,7 @@ def schema(options: type[Struct]) -> dict[str, Any]:
 
 def descriptions(options: type[Struct]) -> tuple[str, dict[str, str]]:
     """What the docstring says first, and of each option."""
-    intro, *parts = _ITEM.split(inspect.getdoc(options) or "")
+    intro, *parts = _ITEM.split(inspect.cleandoc(options.__dict__.get("__doc__") or ""))  # its own one, not Struct's
     texts = {
         name: " ".join(text.split())
         for names, text in zip(parts[::2], parts[1::2], strict=True)

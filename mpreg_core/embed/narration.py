@@ -85,7 +85,7 @@ def _channel(pool: str, event: ChannelRefused) -> Line:
 
 def _dropped(pool: str, event: FrameDropped) -> Line:
     return (
-        logging.WARNING,
+        logging.DEBUG if event.reason == "unknown_channel" else logging.WARNING,  # usual while a node joins or leaves
         f"dropped {event.count} frames on the {event.plane} port from {event.source}: {event.reason}",
     )
 

@@ -23,10 +23,10 @@ class Hosted:
 
     __slots__ = ("_breaks", "channel", "deadline", "decoder", "heard_ns", "machine", "part", "stopped")
 
-    def __init__(self, pool: str, part: Part, machine: Any) -> None:
+    def __init__(self, federation: str, pool: str, part: Part, machine: Any) -> None:
         self.part = part
         self.machine = machine
-        self.channel = channel_id(pool, part.family, part.protocol)
+        self.channel = channel_id(federation, pool, part.family, part.protocol)
         self.decoder = MessageDecoder(part.messages)
         self.deadline: int | None = machine.next_deadline()
         self.stopped = False

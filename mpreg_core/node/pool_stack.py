@@ -53,7 +53,7 @@ class PoolStack:
         self.clusters: dict[NodeId, Cluster] = {}
 
     def _build(self, part: Part) -> Hosted:
-        return Hosted(self.pool, part, self._machine(part))
+        return Hosted(self._state.settings.federation, self.pool, part, self._machine(part))
 
     def _machine(self, part: Part) -> object:
         state = self._state

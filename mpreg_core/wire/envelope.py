@@ -1,8 +1,8 @@
 """The envelope around every message: wire version, channel, sender, body.
 
-A channel is one conversation: a pool, a family and the protocol that its strategy speaks there. Its number is a hash
-of those names, so a frame costs five bytes for all three, and a node that runs another strategy simply does not know
-the channel.
+A channel is one conversation: a federation, a pool, a family and the protocol that its strategy speaks there. Its
+number is a hash of those names, so a frame costs five bytes for all four, and a node that runs another strategy, or
+belongs to another federation, simply does not know the channel.
 """
 
 from hashlib import blake2b
@@ -29,7 +29,7 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
     body: Raw
 
 
-def channel_id(pool: PoolId, family: Family, protocol: str) -> int:
+def channel_id(federation: str, pool: PoolId, family: Family, protocol: str) -> int:
     """The channel's number, 32 bits, above the reserved ones; the same in every process."""
-    digest = blake2b(f"{pool}\0{family}\0{protocol}".encode(), digest_size=4).digest()
+    digest = blake2b(f"{federation}\0{pool}\0{family}\0{protocol}".encode(), digest_size=4).digest()
     return max(int.from_bytes(digest, "big"), _RESERVED)

@@ -91,7 +91,7 @@ class Api:
 
 
 class NodeProcess:
-    """One node in a process of its own. `ports` None: those of the file; `namespace`: where it lives, reached by `api`."""
+    """One node in a process of its own. `ports` None: those of the file; `api`: the way into its `namespace`."""
 
     def __init__(
         self,

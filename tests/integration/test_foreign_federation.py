@@ -48,9 +48,6 @@ def foreign():
     return caught
 
 
-@pytest.mark.xfail(
-    strict=True, reason="decision 0004: a channel is the same in every federation, so the frame is taken"
-)
 def test_a_frame_of_another_federation_is_dropped_and_changes_nothing(tools, tmp_path, foreign):
     config = tools.guide_config(GLOBAL, "global", "us-east", network={"listen_host": "127.0.0.1"})
     node = tools.node(tmp_path, config, ports=tools.free_ports()).start()

@@ -5,8 +5,10 @@ import sys
 from importlib import invalidate_caches
 
 import pytest
+from msgspec import Struct
 
 from mpreg_core.cli.lazy import speaks_of_commands
+from mpreg_core.cli.option_docs import schema
 
 GOOD = """
 import pathlib, typer
@@ -207,3 +209,10 @@ def test_what_is_not_there_is_1_with_what_is_near(cli, install):
     assert "no strategy, service or plugin is called 'swmi', did you mean 'swim'?" in unknown.stderr
     failed = cli("plugins", "show", "bad")
     assert (failed.exit_code, failed.stderr) == (1, "mpreg: plugin bad (dist-bad 1.0): RuntimeError: boom\n")
+
+
+def test_options_without_a_docstring_are_not_told_by_that_of_their_base():
+    class Plain(Struct):
+        size: int = 1
+
+    assert schema(Plain)["description"] == ""

@@ -31,7 +31,8 @@ def test_a_message_comes_back_with_its_channel_and_sender(message):
 
 
 def test_a_ping_costs_few_bytes():
-    assert len(encode_frame(channel_id("local:l1", "failure_detector", "swim"), "node-1", encode_body(Ping(1)))) < 24
+    channel = channel_id("mpreg", "local:l1", "failure_detector", "swim")
+    assert len(encode_frame(channel, "node-1", encode_body(Ping(1)))) < 24
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,8 @@ def test_arbitrary_bytes_never_raise_anything_else(data):
 
 
 def test_channels_are_the_same_in_every_process_and_apart_from_each_other():
-    assert channel_id("global", "gossip", "epidemic") == 3_411_828_092
-    channels = {channel_id(pool, family, "p") for pool in ("global", "regional:eu", "local:l1") for family in FAMILIES}
-    assert len(channels) == 15
+    assert channel_id("mpreg", "global", "gossip", "epidemic") == 4_127_771_321
+    places = [(name, pool) for name in ("mpreg", "other") for pool in ("global", "regional:eu", "local:l1")]
+    channels = {channel_id(*place, family, "p") for place in places for family in FAMILIES}
+    assert len(channels) == 30
     assert not channels & {CONTROL_CHANNEL, REQUEST_CHANNEL}
