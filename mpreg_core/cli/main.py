@@ -17,7 +17,7 @@ VERBS = (
     Verb("run", RUN, "Run a node until SIGTERM or SIGINT."),
     Verb("demo", RUN, "Run a whole federation on this machine and watch it."),
     Verb("validate", RUN, "Check configuration files."),
-    Verb("plugins", RUN, "Show what is installed, or why it failed to load."),
+    Verb("plugins", RUN, "Show what is installed; check what you wrote."),
     Verb("status", LOOK, "Show a node, its pools and their strategies."),
     Verb("health", LOOK, "Show a node's checks; 1 unless it can serve."),
     Verb("members", LOOK, "List the members of a node's pools."),

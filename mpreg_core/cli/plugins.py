@@ -9,6 +9,7 @@ import typer
 from mpreg_core.cli.exits import NO, fail, say
 from mpreg_core.cli.options import OutputOption, VerbCommand, group
 from mpreg_core.cli.output import Asked, write
+from mpreg_core.cli.plugins_check import command as check
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.strategy import AnySpec
     from mpreg_core.plugin.registry import Found, Loaded, Plugins
 
-app = group("Show what is installed, or why it failed to load. No node is needed.")
+app = group("Show what is installed, or why it failed to load; check what you wrote. No node is needed.")
+app.command("check", cls=VerbCommand)(check)
 
 ConfigOption = Annotated[
     str | None,

@@ -142,7 +142,7 @@ class World:
             event()
         return seconds(self.now_ns - begun)
 
-    def command(self, node_id: NodeId, act: Callable[[NodeCore], None]) -> None:
+    def command(self, node_id: NodeId, act: Callable[[NodeCore], object]) -> None:
         """Do something at a node as its driver would for a caller."""
         node = self.nodes[node_id]
         node.core.step(self.now_ns)

@@ -18,46 +18,46 @@ def proposals_are_decided(subject: Subject) -> None:
     """In a healthy pool a proposal commits, and every member learns of it."""
     for seed in subject.seeds:
         pool = subject.pool(NODES, seed, loss=0.02)
-        pool.run(5)
-        token = pool.propose("n02", "k", "value")
+        pool.world.run(5)
+        token = pool.propose("n02", "decided", "value")
         pool.expect(lambda p=pool, t=token: p.outcome("n02", t) is not None, TIMEOUT_S + SLACK_S, "an answer")  # type: ignore[misc]
         _committed(pool, "n02", token)
-        pool.expect(lambda p=pool: set(p.values("k").values()) == {"value"}, 20, "the value at every member")  # type: ignore[misc]
+        pool.expect(lambda p=pool: set(p.values("decided").values()) == {"value"}, 20, "the value at every member")  # type: ignore[misc]
 
 
 def one_truth(subject: Subject) -> None:
     """Of proposals that conflict, every member sees the same ones committed, in the same order."""
     for seed in _seeds(subject):
         pool = subject.pool(NODES, seed, loss=0.05)
-        pool.run(5)
+        pool.world.run(5)
         for number, node in enumerate(pool.ids):
-            pool.propose(node, "k", f"{node}-{number}")
+            pool.propose(node, "truth", f"{node}-{number}")
             pool.world.run(0.002 * seed)
-        pool.run(TIMEOUT_S + SLACK_S + 20)
+        pool.world.run(TIMEOUT_S + SLACK_S + 20)
         _agree(pool)
-        if len(set(pool.values("k").values())) != 1:
-            raise NotConformingError("one value at every member", f"{pool.values('k')}", seed)
+        if len(set(pool.values("truth").values())) != 1:
+            raise NotConformingError("one value at every member", f"{pool.values('truth')}", seed)
 
 
 def crashes_change_nothing(subject: Subject) -> None:
     """Members die and come back with their journals in the midst of proposals: what was committed stays."""
     for seed in _seeds(subject):
         pool = subject.pool(NODES, seed, loss=0.02)
-        pool.run(5)
+        pool.world.run(5)
         committed: dict[str, str] = {}
         for round_ in range(4):
             victim, proposer = pool.ids[(seed + round_) % NODES], pool.ids[(seed + round_ + 2) % NODES]
-            token = pool.propose(proposer, f"k{round_}", f"v{round_}")
+            token = pool.propose(proposer, f"crash{round_}", f"v{round_}")
             pool.world.run(0.001 * ((seed * 7 + round_) % 10))
             _keep(pool)
             pool.world.crash(victim)
             pool.world.run(TIMEOUT_S + SLACK_S)
             outcome = pool.outcome(proposer, token)
             if isinstance(outcome, Decided) and outcome.status == "committed":
-                committed[f"k{round_}"] = f"v{round_}"
+                committed[f"crash{round_}"] = f"v{round_}"
             pool.world.start(victim)
-            pool.run(10)
-        pool.run(20)
+            pool.world.run(10)
+        pool.world.run(20)
         _agree(pool)
         for key, value in committed.items():
             if set(pool.values(key).values()) != {value}:
@@ -68,24 +68,24 @@ def a_minority_decides_nothing(subject: Subject) -> None:
     """Less than half answers in bounded time that it cannot, also when all others have died; the rest goes on."""
     for seed in subject.seeds:
         pool = subject.pool(NODES, seed)
-        pool.run(5)
+        pool.world.run(5)
         most = most_of(pool.ids)
         few = [node for node in pool.ids if node not in most]
         pool.world.network.partition(most)
         lonely, served = pool.propose(few[0], "few", 1), pool.propose(most[1], "most", 2)
-        pool.run(TIMEOUT_S + SLACK_S)
+        pool.world.run(TIMEOUT_S + SLACK_S)
         if pool.outcome(few[0], lonely) is None:
             raise NotConformingError(f"an answer {SLACK_S:g} s after the time-out", "none", seed)
         _not_committed(pool, few[0], lonely)
         _committed(pool, most[1], served)
-        pool.run(60)  # long enough for the few to have failed the others
+        pool.world.run(60)  # long enough for the few to have failed the others
         again = pool.propose(few[0], "few", 3)
-        pool.run(TIMEOUT_S + SLACK_S)
+        pool.world.run(TIMEOUT_S + SLACK_S)
         _not_committed(pool, few[0], again)
         pool.world.network.heal()
         pool.expect(pool.is_whole, 120, "the pool whole again")
         last = pool.propose(few[0], "after", 4)
-        pool.run(TIMEOUT_S + SLACK_S)
+        pool.world.run(TIMEOUT_S + SLACK_S)
         _committed(pool, few[0], last)
         _agree(pool)
 
@@ -93,24 +93,24 @@ def a_minority_decides_nothing(subject: Subject) -> None:
 def a_restart_of_all_forgets_nothing(subject: Subject) -> None:
     """All members die at once and start with their journals: decisions are there, and new ones are made."""
     pool = subject.pool(NODES, subject.seeds[0])
-    pool.run(5)
-    token = pool.propose("n01", "k", "before")
-    pool.run(TIMEOUT_S)
+    pool.world.run(5)
+    token = pool.propose("n01", "restart", "before")
+    pool.world.run(TIMEOUT_S)
     _committed(pool, "n01", token)
     _keep(pool)
     for node in pool.ids:
         pool.world.crash(node)
-    pool.run(1)
+    pool.world.run(1)
     for node in pool.ids:
         pool.world.start(node)
     pool.expect(pool.is_whole, 60, "the pool whole again")
-    pool.run(5)
+    pool.world.run(5)
     token = pool.propose("n02", "other", "after")
-    pool.run(TIMEOUT_S + SLACK_S)
+    pool.world.run(TIMEOUT_S + SLACK_S)
     _committed(pool, "n02", token)
-    pool.run(10)
-    if set(pool.values("k").values()) != {"before"}:
-        raise NotConformingError("what was committed before the restart", f"{pool.values('k')}", pool.seed)
+    pool.world.run(10)
+    if set(pool.values("restart").values()) != {"before"}:
+        raise NotConformingError("what was committed before the restart", f"{pool.values('restart')}", pool.seed)
     _agree(pool)
 
 

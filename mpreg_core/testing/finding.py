@@ -25,7 +25,9 @@ def specs_of(target: str) -> Sequence[tuple[str, AnySpec]]:
             where="TARGET",
         ) from None
     if not entries:
-        raise InvalidInputError(f"{target} has no entry point in the group {GROUP}: it is no mpreg plugin", where="TARGET")
+        raise InvalidInputError(
+            f"{target} has no entry point in the group {GROUP}: it is no mpreg plugin", where="TARGET"
+        )
     plugins = load_plugins(entry_points=entries)
     for failure in plugins.failures:
         raise InvalidInputError(f"{target} does not load: {failure.error}", where="TARGET")
@@ -51,7 +53,7 @@ def spec_named(name: str) -> AnySpec:
 
 
 def name_of(spec: AnySpec) -> str:
-    """The `module:ATTRIBUTE` under which a spec is found again; empty where it has none."""
+    """A name under which `spec_named` finds a spec again in another process; empty where it has none."""
     module = spec.create.__module__
     package = module.rpartition(".")[0]
     for home in (module, f"{package}.plugin" if package else ""):
@@ -62,4 +64,7 @@ def name_of(spec: AnySpec) -> str:
         for attribute, value in held.items():
             if value is spec:
                 return f"{home}:{attribute}"
+    for strategy in load_plugins().strategies.values():
+        if strategy.spec is spec:
+            return f"{strategy.found.distribution}={spec.family}={spec.name}"
     return ""

@@ -33,10 +33,10 @@ def messages_come_once(subject: Subject) -> None:
     """A message is delivered once to every member, with nothing lost on the way."""
     for seed in subject.seeds:
         pool = subject.pool(NODES, seed)
-        pool.run(2)
+        pool.world.run(2)
         for number in range(5):
             pool.publish(pool.ids[number], f"topic.{number}", b"1")
-        pool.run(REACH_S)
+        pool.world.run(REACH_S)
         seen: dict[tuple[str, str], int] = {}
         for node, event in pool.events(Published):
             seen[node, event.topic] = seen.get((node, event.topic), 0) + 1
@@ -52,11 +52,11 @@ def a_late_joiner_catches_up(subject: Subject) -> None:
     for seed in subject.seeds:
         pool = subject.pool(5, seed)
         for number in range(20):
-            pool.put("n01", f"k{number}", number)
-        pool.run(5)
+            pool.put("n01", f"late{number}", number)
+        pool.world.run(5)
         pool.add("late", "cluster", HUB)
         pool.expect(
-            lambda p=pool: all(p.values(f"k{n}")["late"] == n for n in range(20)),  # type: ignore[misc]
+            lambda p=pool: all(p.values(f"late{n}")["late"] == n for n in range(20)),  # type: ignore[misc]
             REACH_S,
             f"twenty items at a late joiner in {REACH_S} s",
         )
@@ -73,7 +73,7 @@ def gaps_are_closed(subject: Subject) -> None:
         pool.put(half[0], "left", 1)
         pool.put(pool.ids[-1], "right", 2)
         pool.delete(half[0], "gone")
-        pool.run(20)
+        pool.world.run(20)
         pool.world.network.heal()
         pool.expect(
             lambda p=pool: [set(p.values(k).values()) for k in ("left", "right", "gone")] == [{1}, {2}, {None}],  # type: ignore[misc]
@@ -93,7 +93,7 @@ def large_items_pass(subject: Subject) -> None:
 def redundancy_is_bounded(subject: Subject) -> None:
     """An item goes over the wire a few times per member, not once for each pair."""
     pool = subject.pool(NODES, subject.seeds[0])
-    pool.run(10)
+    pool.world.run(10)
     copies = 0
     real = pool.world._transmit
 

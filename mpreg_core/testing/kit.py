@@ -38,7 +38,9 @@ class Check:
         return (self.run.__doc__ or "").partition("\n")[0]
 
 
-def _checks(families: tuple[Family, ...], *runs: Callable[[Subject], None], **named: Callable[[Subject], None]) -> list[Check]:
+def _checks(
+    families: tuple[Family, ...], *runs: Callable[[Subject], None], **named: Callable[[Subject], None]
+) -> list[Check]:
     """Checks named after their functions."""
     return [Check(run.__name__.replace("_", " "), families, run) for run in runs] + [
         Check(name.replace("_", " "), families, run) for name, run in named.items()
@@ -63,7 +65,7 @@ CHECKS: Sequence[Check] = (
         ("failure_detector",),
         detector.crash_is_found,
         detector.nobody_is_accused,
-        detector.leaving_is_no_failure,
+        detector.those_who_left_are_forgotten,
         detector.a_pause_convicts_nobody,
         detector.the_dead_come_back,
     ),
@@ -120,16 +122,24 @@ def check_strategy(
     `deep` plays more seeds; `only` names checks to play. `name` is `module:SPEC` for runs in other processes, found
     by itself where the spec lies in its plugin's module.
     """
-    try:
-        made = options if isinstance(options, Struct) else msgspec.convert(options or {}, spec.options, strict=False)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"options of {spec.name}: {error}") from error
+    made = options_of(spec, options)
     subject = Subject(spec, made, DEEP_SEEDS if deep else SEEDS, deep, name or name_of(spec))
     report = Report(spec.name, spec.family, f"mpreg plugins check {subject.name or spec.name}")
     for check in CHECKS:
         if spec.family in check.families and (not only or check.name in only):
             report.findings.append(_played(check, subject))
     return report
+
+
+def options_of(spec: AnySpec, options: Struct | dict[str, Any] | None) -> Struct:
+    """The options as the strategy takes them. Raises `ConfigError`."""
+    if isinstance(options, Struct):
+        return options
+    try:
+        made: Struct = msgspec.convert(options or {}, spec.options, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigError(str(error), where=f"options of {spec.name}") from error
+    return made
 
 
 def _played(check: Check, subject: Subject) -> Finding:

@@ -12,18 +12,19 @@ from msgspec import Struct
 
 from mpreg_core.testing.extremes import hostile_messages, sizes
 from mpreg_core.testing.report import NotApplicableError, NotConformingError
-from mpreg_core.testing.subject import HUB, Subject
+from mpreg_core.testing.subject import HUB, Pool, Subject
 from mpreg_core.testing.watch import Watch, first_of
 from mpreg_core.units import NS_PER_S, ns
 
 FORBIDDEN = {
-    "time", "datetime", "socket", "ssl", "select", "threading", "multiprocessing", "concurrent", "asyncio", "anyio", "trio",
-    "logging", "secrets", "uuid", "os", "subprocess", "shutil", "tempfile", "pathlib", "io",
+    "time", "datetime", "socket", "ssl", "select", "threading", "multiprocessing", "concurrent", "asyncio", "anyio",
+    "trio", "logging", "secrets", "uuid", "os", "subprocess", "shutil", "tempfile", "pathlib", "io",
 }  # fmt: skip
 """Modules that a machine's package may not import; of `random`, only the class `Random`."""
 
 DIGEST_TIMEOUT_S = 120
-GROWTH_BYTES = 64 * 1024
+GROWTH_BYTES = 24 * 1024
+HOSTILE_GROWTH_BYTES = 12 * 1024
 HOSTILE_ROUNDS = 3
 CALLS_PER_S_MAX = 1_000
 
@@ -34,8 +35,6 @@ def purity(subject: Subject) -> None:
         for line, name in _imports(ast.parse(path.read_text())):
             if name.partition(".")[0] in FORBIDDEN or (name.startswith("random") and name != "random.Random"):
                 raise NotConformingError("only what its context gives", f"{path.name}:{line} imports {name}")
-    for node in _calls(subject):
-        raise NotConformingError("only the clock and chance that it is given", node)
     watch = Watch(subject.messages, subject.family, guarded=True)
     _busy(subject, watch, subject.seeds[0])
     _refuse(watch, "purity")
@@ -57,13 +56,6 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
-
-
-def _calls(subject: Subject) -> Iterator[str]:
-    for path in _sources(subject):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("id", "hash", "open"):
-                yield f"{path.name}:{node.lineno} calls {node.func.id}(), which differs from run to run"
 
 
 def determinism(subject: Subject) -> None:
@@ -99,8 +91,8 @@ def digest_of(subject: Subject, seed: int) -> str:
     return pool.world.digest()
 
 
-def _busy(subject: Subject, watch: Watch | None, seed: int) -> Any:
-    """A small pool that has something to do: writes, proposals, requests, a crash, a return, a departure."""
+def _busy(subject: Subject, watch: Watch | None, seed: int) -> Pool:
+    """A small pool that has something to do: writes, proposals, a crash, a return, a cut, a pause, a departure."""
     pool = subject.pool(5, seed, watch=watch, loss=0.05)
     for number, node in enumerate(pool.ids):
         pool.put(node, f"k{number}", "x" * (number * 500))
@@ -110,6 +102,13 @@ def _busy(subject: Subject, watch: Watch | None, seed: int) -> Any:
     pool.world.crash("n03")
     pool.world.run(12)
     pool.world.start("n03")
+    pool.world.run(8)
+    pool.world.network.partition(("n01", "n02"))
+    pool.world.run(12)
+    pool.world.network.heal()
+    pool.world.pause("n02")
+    pool.world.run(5)
+    pool.world.resume("n02")
     pool.world.run(8)
     pool.world.leave("n04")
     pool.world.run(5)
@@ -147,7 +146,6 @@ def deadlines(subject: Subject) -> None:
         for at_ns in (now_ns, now_ns, now_ns + 1, now_ns + 3600 * NS_PER_S, now_ns + 3600 * NS_PER_S):
             watch.call(machine, "on_deadline", at_ns)
     _refuse(watch, "deadlines")
-    _refuse(watch, "no errors")
     machine, at_ns, calls = watch.machines[0], now_ns + 3601 * NS_PER_S, 0
     end_ns = at_ns + 10 * NS_PER_S
     while (due := machine.next_deadline()) is not None and due <= end_ns:
@@ -178,8 +176,7 @@ def hostile_input(subject: Subject) -> None:
             if (due := machine.next_deadline()) is not None and due <= now_ns:
                 watch.call(machine, "on_deadline", now_ns)
         grown.append(sizes(machine))
-    _refuse(watch, "effects")
-    if grown[-1] > grown[-2] * 1.25 + GROWTH_BYTES:
+    if grown[-1] > grown[-2] * 1.1 + HOSTILE_GROWTH_BYTES:
         raise NotConformingError("bounded collections", f"the machine grows: {grown} bytes after each round")
 
 
@@ -210,9 +207,10 @@ def _try_option(subject: Subject, name: str, value: Any) -> None:
         return
     try:
         Subject(subject.spec, chosen).pool(3, 1).world.run(3)
+    except NotConformingError:
+        return  # it works, if to no purpose: the operator's choice
     except Exception as error:
-        if not isinstance(error, NotConformingError) or "no errors" in str(error):
-            raise NotConformingError(f"{name}={value!r} to work or to be refused", f"{error!r:.200}") from error
+        raise NotConformingError(f"{name}={value!r} to work or to be refused", f"{error!r:.200}") from error
 
 
 def churn(subject: Subject) -> None:
@@ -228,7 +226,7 @@ def churn(subject: Subject) -> None:
             pool.world.leave(node)
             del pool.world.nodes[node]
             pool.ids.remove(node)
-        pool.run(5)
+        pool.world.run(5)
         grown.append(sizes(machine))
     if grown[-1] > grown[0] * 1.5 + GROWTH_BYTES:
         raise NotConformingError("no trace of members that left", f"the machine grows: {grown} bytes after each wave")

@@ -53,9 +53,7 @@ class Report:
         """The card: a line for each check, the details below those that failed, and how to see it again."""
         lines = [f"{self.family} {self.strategy}: {self._counts()}"]
         for finding in self.findings:
-            lines.append(f"  {finding.verdict:<8}{finding.check:<22}{finding.says}")
-            if finding.detail:
-                lines.append(f"{' ' * 32}{finding.detail}")
+            lines.append(f"  {finding.verdict:<8} {finding.check:<34}{finding.detail}".rstrip())
         if self.failed:
             lines.append(f"again: {self.replay}")
         return "\n".join(lines)

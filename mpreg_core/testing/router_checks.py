@@ -1,10 +1,11 @@
 """Routers: the next hop leads nearer, never back, and a way that is gone is not taken."""
 
 from random import Random
+from typing import Any
 
 from mpreg_core.contracts.context import StrategyContext
 from mpreg_core.contracts.members import Address, Member
-from mpreg_core.contracts.router import Forward, Local, Policy, Refuse, Route, Target, View
+from mpreg_core.contracts.router import Forward, Local, Policy, Refuse, Route, Router, Target, View
 from mpreg_core.ids import NodeId
 from mpreg_core.node.core import NodeCore
 from mpreg_core.node.requests import Outcome
@@ -32,11 +33,11 @@ def hops_make_sense(subject: Subject) -> None:
                     _try(machine, view, target, policy, seed)
 
 
-def _try(machine: object, view: View, target: Target, policy: Policy, seed: int) -> None:
+def _try(machine: Router[Any], view: View, target: Target, policy: Policy, seed: int) -> None:
     """Avoid each way that it gives until it refuses: it must come to an end, and name nobody twice."""
     avoid: set[NodeId] = {view.me}
     for _ in range(len(view.members) + 1):
-        route: Route = machine.route(target, frozenset(avoid), policy)  # type: ignore[attr-defined]
+        route: Route = machine.route(target, frozenset(avoid), policy)
         if isinstance(route, Refuse):
             if not route.reason:
                 raise NotConformingError("a reason with every refusal", "none", seed)
@@ -85,21 +86,23 @@ def what_is_gone_is_not_taken(subject: Subject) -> None:
         members = {node: member for node, member in view.members.items() if node != lost}
         below = {hub: ids for hub, ids in view.below.items() if hub != lost}
         hub = view.hub if view.hub != lost else None
-        machine.on_view(NS_PER_MS, View(view.me, view.tier, members, view.rtts_ns, hub, below))  # type: ignore[attr-defined]
+        machine.on_view(NS_PER_MS, View(view.me, view.tier, members, view.rtts_ns, hub, below))
         for target in (*_targets(view), Target(node=lost)):
-            route = machine.route(target, frozenset((view.me,)), "optimal")  # type: ignore[attr-defined]
+            route = machine.route(target, frozenset((view.me,)), "optimal")
             if isinstance(route, Forward) and lost in (route.next_hop, *route.alternatives):
                 raise NotConformingError(f"{lost} not to be a way once it is gone", f"it is, towards {target}", seed)
         pool = _tree(subject, seed)
         pool.world.crash("l-2-1")
-        pool.run(40)
+        pool.world.run(40)
         path = _path(pool, "c-1-1", "c-2-1")
         if path is None or "l-2-1" in path:
             raise NotConformingError("another way to the clusters of a lost hub", f"{path}", seed)
 
 
-def _machine(subject: Subject, view: View, seed: int) -> object:
-    machine = subject.create(StrategyContext(view.members[view.me], "regional:r", view.tier, Random(seed), 0))
+def _machine(subject: Subject, view: View, seed: int) -> Router[Any]:
+    machine: Router[Any] = subject.create(
+        StrategyContext(view.members[view.me], "regional:r", view.tier, Random(seed), 0)
+    )
     machine.on_view(0, view)
     return machine
 
@@ -146,7 +149,7 @@ def _tree(subject: Subject, seed: int) -> Pool:
         for number in ("1", "2"):
             pool.add(f"l-{region}-{number}", "local", f"r-{region}", f"r{region}")
             pool.add(f"c-{region}-{number}", "cluster", f"l-{region}-{number}", f"r{region}")
-    pool.run(15)
+    pool.world.run(15)
     return pool
 
 

@@ -1,5 +1,6 @@
 """Strategies as simple as their contracts allow. In the kit they stand for the families that are not under test."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,13 +105,14 @@ class Told(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Rumours:
-    """Tells news to a few at random, and one member everything it holds once a second."""
+    """Tells news to a few at random, and one member once a second all that it holds and what lately passed."""
 
     fanout = 4
 
     def __init__(self, context: GossipContext, options: NoOptions) -> None:
         self.context = context
         self.peers: list[NodeId] = []
+        self.passed: deque[Item] = deque(maxlen=64)  # messages: the replica does not keep them
         self.due_ns = context.now_ns + NS_PER_S
 
     def on_members(self, now_ns: int, members: Sequence[Member]) -> Effects:
@@ -130,6 +132,7 @@ class Rumours:
         return [*emits, *self._tell(news, message.hops + 1, sender)]
 
     def _tell(self, items: tuple[Item, ...], hops: int, sender: NodeId) -> Effects:
+        self.passed.extend(item for item in items if not item.kept)
         others = [peer for peer in self.peers if peer != sender]
         chosen = self.context.rng.sample(others, min(self.fanout, len(others)))
         return [Send(tuple(chosen), Told(items, min(hops, 1000)), "stream")] if items and chosen else NOTHING
@@ -139,7 +142,7 @@ class Rumours:
 
     def on_deadline(self, now_ns: int) -> Effects:
         self.due_ns = now_ns + NS_PER_S
-        held = tuple(self._held())
+        held = (*self._held(), *self.passed)
         if not self.peers or not held:
             return NOTHING
         return [Send((self.context.rng.choice(self.peers),), Told(held, 1), "stream")]

@@ -44,7 +44,8 @@ Served = tuple[Transport, Sink, Mapping[Plane, Endpoint]]
 @asynccontextmanager
 async def serving(subject: Subject, listen: Mapping[Plane, Endpoint] | None = None) -> AsyncIterator[Served]:
     """A transport that listens, on free ports unless told otherwise."""
-    transport: Transport = subject.spec.create(subject.options)  # type: ignore[call-arg, arg-type, assignment]
+    create: Any = subject.spec.create
+    transport: Transport = create(subject.options)
     sink = Sink()
     async with anyio.create_task_group() as tasks:
         places = listen or {plane: Endpoint(HOST, 0) for plane in PLANES}

@@ -23,6 +23,7 @@ from msgspec import Struct
 from mpreg_core.contracts.effects import Emit, Persist, Send
 from mpreg_core.contracts.events import Event
 from mpreg_core.contracts.router import Forward, Local, Refuse
+from mpreg_core.ids import NodeId
 from mpreg_core.limits import FRAME_BYTES_MAX
 from mpreg_core.wire.codec import FrameError, MessageDecoder
 
@@ -35,8 +36,7 @@ _OUTSIDE: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (os, ("urandom", "getenv", "listdir", "open")),
     (secrets, ("token_bytes", "token_hex", "randbelow")),
     (uuid, ("uuid1", "uuid4")),
-    (socket, ("socket", "create_connection", "getaddrinfo")),
-    (threading, ("Thread",)),
+    (socket, ("create_connection", "create_server", "getaddrinfo")),
     (builtins, ("open", "print", "input")),
 )
 """What a machine may not use: its time and chance are given to it, and it does nothing by itself."""
@@ -48,13 +48,14 @@ class ImpureError(BaseException):
 
 @dataclass
 class Watch:
-    """What was seen of all machines of one run. `breaches` are (rule, what happened)."""
+    """What was seen of all machines of one run. `breaches` are (rule, what happened), `targets` whom they sent to."""
 
     messages: tuple[type[Struct], ...]
     family: str
     guarded: bool = False
     breaches: list[tuple[str, str]] = field(default_factory=list)
     machines: list[Any] = field(default_factory=list)
+    targets: set[NodeId] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._decoder = MessageDecoder(self.messages)
@@ -116,6 +117,7 @@ class Watch:
         if kind not in self.messages:
             self.say("effects", f"{name} sent {kind.__name__}, which is not in spec.messages")
             return
+        self.targets.update(send.to)
         if len(set(send.to)) != len(send.to):
             self.say("effects", f"{name} sent twice to one member: {send.to}")
         try:
@@ -155,8 +157,8 @@ class Watch:
             yield
             return
         held = [(module, name, getattr(module, name)) for module, names in _OUTSIDE for name in names]
-        for module, name, _ in held:
-            setattr(module, name, partial(_refuse, f"{module.__name__}.{name}"))
+        for module, name, real in held:
+            setattr(module, name, partial(_refuse, f"{module.__name__}.{name}", real, threading.get_ident()))
         try:
             yield
         finally:
@@ -164,7 +166,10 @@ class Watch:
                 setattr(module, name, real)
 
 
-def _refuse(name: str, *arguments: Any, **more: Any) -> None:
+def _refuse(name: str, real: Callable[..., Any], thread: int, *arguments: Any, **more: Any) -> Any:
+    """Refuse what the machine asks for; other threads of the program go on."""
+    if threading.get_ident() != thread:
+        return real(*arguments, **more)
     raise ImpureError(name)
 
 

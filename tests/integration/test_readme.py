@@ -77,3 +77,7 @@ def test_its_plugin_is_found_and_finds_a_dead_node(installed):
     assert world.run_until(lambda: table.member("b").status == "failed", 30) < 8
     world.start("b")
     assert world.run_until(lambda: table.member("b").status == "alive", 30) < 8
+
+
+def test_its_plugin_conforms(installed, mpreg_conformance):
+    mpreg_conformance(installed.find("failure_detector", "heartbeat").spec)
