@@ -16,6 +16,7 @@ RUN, LOOK, STATE, SERVE, OPERATE = "Run", "Look", "State and decisions", "Servic
 VERBS = (
     Verb("run", RUN, "Run a node until SIGTERM or SIGINT."),
     Verb("demo", RUN, "Run a whole federation on this machine and watch it."),
+    Verb("simulate", RUN, "Try a fleet and faults in the simulator."),
     Verb("validate", RUN, "Check configuration files."),
     Verb("plugins", RUN, "Show what is installed; check what you wrote."),
     Verb("status", LOOK, "Show a node, its pools and their strategies."),

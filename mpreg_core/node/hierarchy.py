@@ -43,9 +43,10 @@ class Hierarchy:
 
     def next_deadline(self) -> int | None:
         """When to call `on_deadline`."""
-        dirty = any(stack.view_dirty for stack in self._state.stacks.values())
-        if dirty and self._views_ns is not None and self._review_ns is not None:
-            return min(self._views_ns, self._review_ns)
+        if self._views_ns is not None and self._review_ns is not None and self._views_ns < self._review_ns:
+            for stack in self._state.stacks.values():
+                if stack.view_dirty:
+                    return self._views_ns
         return self._review_ns
 
     def on_deadline(self) -> None:

@@ -4,6 +4,7 @@ Each node is the real `NodeCore`. The world plays the driver: it carries out the
 and disk, and calls it when its deadline comes.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -12,7 +13,7 @@ from random import Random
 
 from msgspec import Struct
 
-from mpreg_core.contracts.events import Occurrence
+from mpreg_core.contracts.events import Occurrence, StorageFailed
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.members import Address
 from mpreg_core.contracts.transport import Endpoint
@@ -21,10 +22,16 @@ from mpreg_core.ids import PLANES, NodeId, Plane
 from mpreg_core.node.actions import Action, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
 from mpreg_core.node.core import NodeCore
 from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, decode_remembered
+from mpreg_core.sim.disk import Disk
 from mpreg_core.sim.network import Faults, Network
-from mpreg_core.units import NS_PER_MS, ns, seconds
+from mpreg_core.units import NS_PER_MS, NS_PER_S, ns, seconds
 
-DISK_NS = 300_000
+STEPS_PER_INSTANT_MAX = 100_000
+"""Steps of one node without time passing: more is a strategy that feeds itself."""
+
+RETRY_NS = NS_PER_S
+"""How soon a write to a disk that failed is tried again, as the journal does."""
+
 EPOCH_MS = 1_700_000_000_000
 PORTS: dict[Plane, int] = {plane: 1 + index for index, plane in enumerate(PLANES)}
 
@@ -45,11 +52,23 @@ class SimNode:
     stopped: str = ""
     life: int = 0
     due_ns: int | None = None
+    wanted_ns: int = 0
     events: list[Occurrence] = field(default_factory=list)
     results: dict[int, Struct | MpregError | None] = field(default_factory=dict)
     handlers: dict[str, Handler] = field(default_factory=dict)
-    disk: dict[str, list[bytes]] = field(default_factory=dict)
+    disk: Disk = field(default_factory=Disk)
+    unwritten: deque[WriteRecord] = field(default_factory=deque)
     waiting: list[Callable[[], None]] = field(default_factory=list)
+    drift: float = 0.0
+    drift_since_ns: int = 0
+    offset_ns: int = 0
+    jumped_ns: int = 0
+    instant_ns: int = 0
+    steps: int = 0
+
+
+class RunawayError(AssertionError):
+    """A node does more and more without time passing: its strategy loops through messages or deadlines."""
 
 
 class World:
@@ -58,7 +77,7 @@ class World:
     def __init__(self, seed: int, faults: Faults | None = None) -> None:
         self.now_ns = 1_000_000_000
         self.seed = seed
-        self.network = Network(Random(f"{seed}/network"), faults)
+        self.network = Network(Random(f"{seed}/network"), faults or Faults())
         self.nodes: dict[NodeId, SimNode] = {}
         self.frames = 0
         self.bytes = 0
@@ -82,15 +101,37 @@ class World:
         """Start a node that was added or has crashed: with what its disk holds, nothing else."""
         node = self.nodes[node_id]
         assert not node.alive
-        records = {name: tuple(held) for name, held in node.disk.items()}
+        records = node.disk.records()
         remembered = decode_remembered(records.get(NODE_JOURNAL, ()))
         settings = replace(node.settings, started_ms=self.wall_ms, records=records, remembered=remembered)
         node.core = NodeCore(settings, node.parts_of)
         node.alive, node.paused, node.stopped = True, False, ""
         node.life += 1
         node.events, node.results = [], {}
-        self._do(node, node.core.start(self.now_ns, EPOCH_MS * NS_PER_MS))
+        node.unwritten.clear()
+        self._do(node, node.core.start(self._now(node), EPOCH_MS * NS_PER_MS + node.jumped_ns))
         return node
+
+    def replace(self, node_id: NodeId) -> SimNode:
+        """Start a node that has crashed on another machine: the same id and address, an empty disk."""
+        self.nodes[node_id].disk.wipe()
+        return self.start(node_id)
+
+    def drift(self, node_id: NodeId, share: float) -> None:
+        """From now on a node's clock runs faster by this share (slower if below 0): 100 ppm are 0.0001.
+
+        It stays continuous, as a real one does: only its pace changes.
+        """
+        node = self.nodes[node_id]
+        node.offset_ns = self._now(node) - self.now_ns
+        node.drift, node.drift_since_ns = share, self.now_ns
+        self._reschedule(node)
+
+    def jump(self, node_id: NodeId, seconds_: float) -> None:
+        """A node's wall clock is set by so much; its monotonic clock goes on."""
+        node = self.nodes[node_id]
+        node.jumped_ns += ns(seconds_)
+        node.core.state.wall_offset_ns += ns(seconds_)
 
     def crash(self, node_id: NodeId) -> None:
         """Kill a node: what was not yet on its disk is gone."""
@@ -145,14 +186,14 @@ class World:
     def command(self, node_id: NodeId, act: Callable[[NodeCore], object]) -> None:
         """Do something at a node as its driver would for a caller."""
         node = self.nodes[node_id]
-        node.core.step(self.now_ns)
+        node.core.step(self._now(node))
         act(node.core)
         self._do(node, node.core.finish())
 
     def leave(self, node_id: NodeId) -> None:
         """Have a node announce its departure, then stop it."""
         node = self.nodes[node_id]
-        self._do(node, node.core.leave(self.now_ns))
+        self._do(node, node.core.leave(self._now(node)))
         node.alive = False
         node.life += 1
 
@@ -166,8 +207,23 @@ class World:
         self._sequence += 1
         heappush(self._queue, (at_ns, self._sequence, event))
 
+    def _now(self, node: SimNode) -> int:
+        """The node's own monotonic clock."""
+        if not node.drift and not node.offset_ns:
+            return self.now_ns
+        return self.now_ns + node.offset_ns + round((self.now_ns - node.drift_since_ns) * node.drift)
+
+    def _reschedule(self, node: SimNode) -> None:
+        node.due_ns = None
+        if node.alive:
+            self._schedule(node)
+
     def _schedule(self, node: SimNode) -> None:
-        due_ns = max(node.core.next_deadline(), self.now_ns + 1)
+        due_ns = node.wanted_ns = node.core.next_deadline()
+        if node.drift or node.offset_ns:  # back from the node's clock to the world's
+            own_ns = self._now(node)
+            due_ns = self.now_ns + max(0, round((due_ns - own_ns) / (1 + node.drift)))
+        due_ns = max(due_ns, self.now_ns + 1)
         if node.due_ns is not None and node.due_ns <= due_ns:
             return
         node.due_ns = due_ns
@@ -180,12 +236,14 @@ class World:
         node.due_ns = None
         if node.paused:
             return
-        if node.core.next_deadline() <= self.now_ns:
-            self._do(node, node.core.on_deadline(self.now_ns))
+        now_ns = self._now(node)
+        if node.wanted_ns <= now_ns:
+            self._do(node, node.core.on_deadline(now_ns))
         else:
             self._schedule(node)
 
     def _do(self, node: SimNode, actions: list[Action]) -> None:
+        self._count(node)
         for action in actions:
             if isinstance(action, Transmit):
                 self._transmit(node, action)
@@ -202,18 +260,31 @@ class World:
         if node.alive:
             self._schedule(node)
 
+    def _count(self, node: SimNode) -> None:
+        """Refuse to go on with a node that takes steps without end in one instant."""
+        if node.instant_ns // NS_PER_MS != self.now_ns // NS_PER_MS:
+            node.instant_ns, node.steps = self.now_ns, 0
+        node.steps += 1
+        if node.steps > STEPS_PER_INSTANT_MAX:
+            runs = sorted({part.part.strategy for stack in node.core.state.stacks.values() for part in stack.hosted})
+            raise RunawayError(
+                f"{node.id} took {node.steps} steps in a millisecond of virtual time: one of its strategies "
+                f"({', '.join(runs)}) feeds itself"
+            )
+
     def _transmit(self, node: SimNode, action: Transmit) -> None:
+        size = len(action.frame)
         for endpoint in action.to:
             target = self.nodes.get(endpoint.host)
             self.frames += 1
-            self.bytes += len(action.frame)
+            self.bytes += size
             if target is None or not target.alive:
                 self._unreachable(node, endpoint, target)
             elif action.lane == "datagram":
-                for at_ns in self.network.datagram(self.now_ns, node.id, target.id):
+                for at_ns in self.network.datagram(self.now_ns, node.id, target.id, size):
                     self._arrive(at_ns, node, target, action)
             else:
-                arrival = self.network.stream(self.now_ns, node.id, target.id)
+                arrival = self.network.stream(self.now_ns, node.id, target.id, size)
                 if arrival is not None:
                     self._arrive(arrival, node, target, action)
 
@@ -228,7 +299,7 @@ class World:
                 return
             self._digest.update(f"{self.now_ns} {source.id} {target.id} {action.plane} ".encode() + action.frame)
             remote = Endpoint(source.id, PORTS[action.plane])
-            self._do(target, target.core.on_frames(self.now_ns, action.plane, remote, (action.frame,)))
+            self._do(target, target.core.on_frames(self._now(target), action.plane, remote, (action.frame,)))
 
         self._at(at_ns, deliver)
 
@@ -241,23 +312,27 @@ class World:
 
         def tell() -> None:
             if node.life == life and node.alive and not node.paused and not target.alive:
-                self._do(node, node.core.on_evidence(self.now_ns, endpoint, evidence))
+                self._do(node, node.core.on_evidence(self._now(node), endpoint, evidence))
 
         self._at(self.now_ns + self.network.round_trip_ns(node.id, target.id), tell)
 
     def _write(self, node: SimNode, action: WriteRecord) -> None:
+        """Records become durable in the order in which they were written, also when the disk fails for a while."""
         life = node.life
+        node.unwritten.append(action)
 
-        def persisted() -> None:
+        def synced() -> None:
             if node.life != life:
                 return
-            held = node.disk.setdefault(action.journal, [])
-            if action.checkpoint:
-                held.clear()
-            held.append(action.record)
-            self._do(node, node.core.on_persisted(self.now_ns, action.journal, action.token))
+            if node.disk.error:
+                self.command(node.id, lambda core: core.state.emit(None, StorageFailed(node.disk.error)))
+                self._at(self.now_ns + RETRY_NS, synced)
+                return
+            first = node.unwritten.popleft()
+            node.disk.append(first.journal, first.record, checkpoint=first.checkpoint)
+            self._do(node, node.core.on_persisted(self._now(node), first.journal, first.token))
 
-        self._at(self.now_ns + DISK_NS, persisted)
+        self._at(self.now_ns + node.disk.write_ns(), synced)
 
     def _invoke(self, node: SimNode, action: Invoke) -> None:
         handler = node.handlers.get(action.service)
@@ -266,7 +341,7 @@ class World:
 
         def handled() -> None:
             if node.life == life and node.alive:
-                self._do(node, node.core.on_handled(self.now_ns, action.call, code, payload))
+                self._do(node, node.core.on_handled(self._now(node), action.call, code, payload))
 
         self._at(self.now_ns + NS_PER_MS // 10, handled)
 

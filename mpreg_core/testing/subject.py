@@ -40,6 +40,7 @@ class Subject:
     seeds: tuple[int, ...] = (1, 2)
     deep: bool = False
     name: str = ""
+    watched: list[Watch] = field(default_factory=list, compare=False)  # of a run that several checks look at
 
     @property
     def family(self) -> Family:

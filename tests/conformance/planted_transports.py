@@ -6,6 +6,8 @@ from dataclasses import replace
 from mpreg_core import PayloadTooLargeError, TransportError
 from mpreg_transport_tcp.plugin import SPEC as TCP
 
+KEPT: list[socket.socket] = []
+
 
 class Carrier:
     """A tcp transport whose calls are tampered with."""
@@ -60,7 +62,7 @@ class Clings(Carrier):
     async def close(self):
         await self._inner.close()
         if self.closed:
-            self.kept = socket.create_server(self.bound["gossip"])
+            KEPT.append(socket.create_server(self.bound["gossip"]))
         self.closed = True
 
     async def serve(self, listen, sink, *, task_status):

@@ -255,7 +255,7 @@ def test_machines_that_answer_each_other_for_ever_are_cut_off(fed):
 def test_nothing_behind_a_persist_leaves_before_the_record_is_durable(fed):
     """The dictator persists, then tells: a crash before the disk answered must leave nobody told."""
     fed.world.command("g", lambda core: core.decisions.propose(core.new_token(), "federation", "k", 1, 10**9))
-    assert not fed.world.nodes["g"].disk.get("global/consensus")
+    assert not fed.world.nodes["g"].disk.journals.get("global/consensus")
     fed.world.crash("g")
     fed.world.run(3)
     assert all(not node.core.replication.list("k", "federation") for node in fed.world.nodes.values())
@@ -263,7 +263,7 @@ def test_nothing_behind_a_persist_leaves_before_the_record_is_durable(fed):
     fed.world.run(2)
     fed.world.command("g", lambda core: core.decisions.propose(core.new_token(), "federation", "k", 2, 10**9))
     fed.world.run(3)
-    assert fed.world.nodes["g"].disk["global/consensus"]
+    assert fed.world.nodes["g"].disk.journals["global/consensus"]
     assert fed.world.nodes["c-eu-1-1"].core.replication.list("k", "federation")[0].value == 2
 
 

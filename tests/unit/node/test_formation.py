@@ -108,7 +108,7 @@ def test_a_restarted_node_is_back_with_a_higher_incarnation_though_it_lost_its_d
     hub = fed.world.nodes["l-us-1"]
     fed.world.run_until(lambda: status_of(fed, "l-us-1", "local:l-us-1", "c-us-1-1") == "failed", 10)
     known = hub.core.state.stacks["local:l-us-1"].table.member("c-us-1-1").incarnation
-    fed.world.nodes["c-us-1-1"].disk.clear()
+    fed.world.nodes["c-us-1-1"].disk.wipe()
     fed.world.start("c-us-1-1")
     assert fed.world.run_until(fed.complete, 10) < 5
     assert hub.core.state.stacks["local:l-us-1"].table.member("c-us-1-1").incarnation > known
@@ -199,7 +199,7 @@ def test_garbage_is_dropped_and_counted_and_changes_nothing(federation):
     fed.grow()
     fed.world.run_until(fed.complete, 10)
     node = fed.world.nodes["l-us-1"]
-    rng = fed.world.network._rng
+    rng = fed.world.network.rng
     frames = [bytes(rng.randrange(256) for _ in range(rng.randrange(200))) for _ in range(500)]
     frames += [b"\x94\x01\x00\xa1x" + b"\x91" * 5000, b"", b"\x94\x02\x00\xa1x\xc0", b"\x94\x01\xcd\xff\xff\xa1x\xc0"]
     members = len(node.core.state.stacks["regional:us"].table)
