@@ -64,3 +64,4 @@ class Member(Struct, frozen=True, array_like=True, kw_only=True):
     draining: bool = False
     load: float = 0.0  # 0 idle .. 1 full: children or clusters against the capacity configured
     tags: dict[str, str] = {}
+    departures: int = 0  # how often it said good-bye and came back: with it, all count the changes of the pool alike

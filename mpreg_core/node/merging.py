@@ -18,6 +18,7 @@ from mpreg_core.contracts.gossip import Item
 from mpreg_core.contracts.members import Member
 from mpreg_core.ids import NodeId
 from mpreg_core.membership.federation import HubSummary, decode_summary, order
+from mpreg_core.membership.member import is_credible
 from mpreg_core.membership.pool import Outcome
 from mpreg_core.node import topics
 from mpreg_core.node.actions import StopNode
@@ -152,8 +153,13 @@ class Merging:
 
     def take(self, stack: PoolStack, member: Member, cause: str, *, by: NodeId = "", spread: bool = True) -> bool:
         """Merge a record. `spread` has the pool told of a change. True if the record is now the table's."""
+        if member.id == self._state.id:
+            self._remember_departures(stack, member)
+        held = stack.table.member(member.id)
         outcome = stack.table.merge(self._state.now_ns, member, cause, by)
         self._act(stack, outcome, spread)
+        if held is not None and held.status == "left" and member.id != self._state.id:
+            self._remind(stack, held, member)
         return outcome.change is not None
 
     def take_spread(self, stack: PoolStack, member: Member, cause: str) -> None:
@@ -171,10 +177,7 @@ class Merging:
         self._act(stack, stack.table.conclude(self._state.now_ns, verdict), spread=True)
         held = stack.table.member(verdict.peer)
         if verdict.status == "alive" and held is not None and held.status in ("suspect", "failed"):
-            me = stack.table.member(self._state.id)
-            assert me is not None
-            known = Welcome(stack.pool, (held, me))
-            self._state.transmit((held.address,), CONTROL_CHANNEL, "membership", known, "datagram")
+            self._tell_of_itself(stack, held, held)
 
     def _act(self, stack: PoolStack, outcome: Outcome, spread: bool) -> None:
         if outcome.conflict is not None:
@@ -193,7 +196,7 @@ class Merging:
         self._check_channels(stack, member)
         stack.view_dirty = True
         stack.tell_members((member,))
-        if change.previous in (None, "left") or member.status == "left":
+        if change.previous in (None, "left") or member.status == "left" or member.departures:
             self._set_voters(stack)
         self._state.emit(stack, change)
         if change.change == "failed":
@@ -211,7 +214,7 @@ class Merging:
     def introduce(self, stack: PoolStack) -> None:
         """Tell a pool this node's own record."""
         state = self._state
-        me = state.own_record(stack.tier)
+        me = state.own_record(stack.tier, stack.departures)
         stack.table.set_own(state.now_ns, me)
         stack.view_dirty = True
         stack.tell_members((me,))
@@ -221,7 +224,7 @@ class Merging:
     def say_goodbye(self, stack: PoolStack) -> None:
         """Tell a pool that this node leaves it."""
         state = self._state
-        me = structs.replace(state.own_record(stack.tier), status="left")
+        me = structs.replace(state.own_record(stack.tier, stack.departures), status="left")
         stack.table.set_own(state.now_ns, me)
         stack.publish(topics.member_item(me, me.id, state.wall_ms))
         for hosted in stack.hosted:
@@ -245,6 +248,27 @@ class Merging:
 
     def _set_voters(self, stack: PoolStack) -> None:
         """All members that did not leave vote, alive or not: failing must not lower the count that is needed."""
-        ids = tuple(sorted(entry.member.id for entry in stack.table if entry.member.status != "left"))
-        if ids != stack.voters.ids:
-            stack.set_voters(Voters(len(stack.table) + stack.table.count("left"), ids))
+        members = [entry.member for entry in stack.table]
+        ids = tuple(sorted(member.id for member in members if member.status != "left"))
+        # who comes, leaves and comes back counts one more each time, at every member alike
+        epoch = sum(1 + 2 * member.departures + (member.status == "left") for member in members)
+        stack.set_voters(Voters(epoch, ids))
+
+    def _remind(self, stack: PoolStack, left: Member, back: Member) -> None:
+        """One that left is back, as another process, and does not count it: it has forgotten, so tell it."""
+        if back.status != "left" and back.departures <= left.departures and back.started_ms > left.started_ms:
+            self._tell_of_itself(stack, left, back)
+
+    def _tell_of_itself(self, stack: PoolStack, known: Member, now: Member) -> None:
+        """Send a member what the pool holds of it, to where it is now."""
+        me = stack.table.member(self._state.id)
+        assert me is not None
+        welcome = Welcome(stack.pool, (known, me))
+        self._state.transmit((now.address,), CONTROL_CHANNEL, "membership", welcome, "datagram")
+
+    def _remember_departures(self, stack: PoolStack, old: Member) -> None:
+        """The pool still has a record of an earlier life of this node: tell it that this one is another."""
+        departures = old.departures + (old.status == "left")
+        if departures > stack.departures and is_credible(old) and self._state.life != "stopped":
+            stack.departures = departures
+            self.announce(at_least=old.incarnation)

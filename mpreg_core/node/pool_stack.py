@@ -48,6 +48,7 @@ class PoolStack:
         self.hosted = (self.detector, self.gossip, self.consensus, self.router)
         self.captured: bytes = b""
         self.view_dirty = True
+        self.departures = 0
         self.hub: NodeId | None = None
         self.hubs: dict[NodeId, HubSummary] = {}
         self.clusters: dict[NodeId, Cluster] = {}

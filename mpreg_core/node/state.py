@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from mpreg_core.contracts.events import Event, NodeStateChanged, Occurrence
-from mpreg_core.contracts.members import Address, Member, Speaks, Status
+from mpreg_core.contracts.members import Address, Member, Speaks
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import MpregError
 from mpreg_core.ids import Lane, NodeId, Plane, PoolId, PoolTier
@@ -59,14 +59,14 @@ class NodeState:
         """True once the node takes no new work."""
         return self.life in ("draining", "stopped")
 
-    def own_record(self, tier: PoolTier, status: Status = "alive") -> Member:
-        """This node's record, as of now, for its pool of a tier."""
+    def own_record(self, tier: PoolTier, departures: int = 0) -> Member:
+        """This node's record, as of now, for its pool of a tier that it left so often."""
         settings = self.settings
         speaks = tuple(Speaks(part.family, part.protocol, *part.wire) for part in self.parts_of(tier).all())
         return Member(
             id=settings.id,
             incarnation=self.incarnation,
-            status=status,
+            status="alive",
             tier=settings.tier,
             region=settings.region,
             address=settings.address,
@@ -77,6 +77,7 @@ class NodeState:
             version=settings.version,
             draining=self.draining,
             tags=settings.tags,
+            departures=departures,
         )
 
     def stack_of(self, tier: PoolTier) -> "PoolStack | None":

@@ -32,6 +32,7 @@ class Seen(Struct):
     accused: list[tuple[float, NodeId, NodeId]]
     excused: frozenset[NodeId]
     written: dict[str, object]
+    last: dict[NodeId, str]
     healed_s: float | None
 
 
@@ -89,6 +90,14 @@ def decisions_agree(seen: Seen) -> str:
     return ""
 
 
+def pools_decide_again(seen: Seen) -> str:
+    """After the faults every pool that was asked for one more decision made it."""
+    for at, status in sorted(seen.last.items()):
+        if status != "committed":
+            return f"the last proposal of {at} ended as {status}"
+    return ""
+
+
 def nobody_is_wronged(seen: Seen) -> str:
     """No node that ran and could be reached was failed."""
     wrong = [(at_s, by, who) for at_s, by, who in seen.accused if who not in seen.excused and by not in seen.excused]
@@ -113,6 +122,7 @@ CHECKERS = (
     requests_end_once,
     paths_do_not_loop,
     decisions_agree,
+    pools_decide_again,
     nobody_is_wronged,
     nothing_piles_up,
 )

@@ -32,6 +32,7 @@ EXCUSE_S = 60.0
 """Who was hurt by a fault may be taken for dead for so long after it ended."""
 
 SAMPLE_S = 0.5
+LAST_HUBS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Run:
         self._excused: set[NodeId] = set()
         self._written: dict[str, object] = {}
         self._sent: dict[NodeId, int] = {}
+        self._last: dict[NodeId, str] = {}
         self._acts = 0
         self._tap()
 
@@ -109,10 +111,21 @@ class Run:
                 self._work(self.now_s)
                 outcome.healed_s = self._until_whole(RECOVER_S)
                 self._run(SETTLE_S)
+                self._decide_again()
         outcome.virtual_s = self.now_s - begun_s
         outcome.digest, outcome.frames, outcome.bytes = self.world.digest(), self.world.frames, self.world.bytes
         self._look()
         return outcome
+
+    def _decide_again(self) -> None:
+        """After all is over, a proposal by hubs of each tier: their pools must be able to agree."""
+        hubs = [name for name in self.fleet.alive() if self.world.nodes[name].settings.tier != "cluster"]
+        asked = [(at, self.fleet.propose(at, "last", 1, PROPOSAL_S)) for at in hubs[:LAST_HUBS_MAX]]
+        self._run(PROPOSAL_S + SLACK_S)
+        for at, token in asked:
+            _, made = self._ended.get((at, self.world.nodes[at].life, token), (0.0, None))
+            decided = getattr(made, "decided", None)
+            self._last[at] = decided.status if decided is not None else f"no answer ({made!r:.80})"
 
     def _until_whole(self, timeout_s: float) -> float | None:
         begun_s = self.now_s
@@ -230,6 +243,7 @@ class Run:
             self._accused,
             frozenset(self._excused),
             self._written,
+            self._last,
             outcome.healed_s,
         )
         outcome.violations = (

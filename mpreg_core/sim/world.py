@@ -194,8 +194,7 @@ class World:
         """Have a node announce its departure, then stop it."""
         node = self.nodes[node_id]
         self._do(node, node.core.leave(self._now(node)))
-        node.alive = False
-        node.life += 1
+        self.crash(node_id)
 
     def digest(self) -> str:
         """A hash over every frame delivered so far, with its time and place."""

@@ -110,3 +110,21 @@ def test_a_further_global_hub_is_ready_once_a_seed_answers_or_none_does(fleet):
     assert fed.status("r-us", "global", "g2") == "alive"
     assert fed.world.run_until(lambda: lonely.core.state.life == "ready", 20) < 10
     assert fed.status("g3", "global", "g3") == "alive"
+
+
+def test_a_pool_decides_again_after_any_of_its_nodes_left_and_came_back(fleet):
+    """As in a rolling restart. Who comes back without its memory is told how often it left."""
+    for node, forgets in (("g", True), ("r-us", False), ("l-us-1", True), ("c-us-1-1", False)):
+        fed = fleet(7)
+        fed.grow()
+        fed.world.run_until(fed.complete, 15)
+        fed.world.leave(node)
+        fed.world.run(8)
+        if forgets:
+            fed.world.nodes[node].disk.wipe()
+        fed.world.start(node)
+        assert fed.world.run_until(fed.complete, 60) < 40
+        fed.world.run(5)
+        for at in ("g", "r-us", "l-us-1"):
+            made = fed.propose(at, f"after-{node}", at, timeout_s=5.0)
+            assert made.decided.status == "committed", f"{at} after {node} had left"

@@ -212,3 +212,20 @@ def test_garbage_is_dropped_and_counted_and_changes_nothing(federation):
     assert {"bad_envelope", "wire_version", "unknown_channel"} <= reasons
     assert len(node.core.state.stacks["regional:us"].table) == members
     assert len([o for o in node.events if type(o.event).__name__ == "FrameDropped"]) <= len(reasons)
+
+
+def test_all_count_alike_how_often_one_left(federation):
+    """The voters' epoch must be the same at every member, also after departures and returns."""
+    fed = federation()
+    fed.grow()
+    fed.world.run_until(fed.complete, 10)
+    for round_ in range(1, 4):
+        fed.world.leave("l-us-1")
+        fed.world.run(10)
+        fed.world.nodes["l-us-1"].disk.wipe()
+        fed.world.start("l-us-1")
+        fed.world.run_until(fed.complete, 60)
+        fed.world.run(3)
+        stacks = [fed.world.nodes[node].core.state.stacks["regional:us"] for node in ("r-us", "l-us-1", "l-us-2")]
+        assert {stack.voters for stack in stacks} == {stacks[0].voters}
+        assert stacks[0].voters.epoch == 3 + 2 * round_

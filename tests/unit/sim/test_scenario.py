@@ -29,7 +29,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(plan):
 @pytest.fixture
 def seen(fleet):
     """A good run's traces, to be spoiled."""
-    return Seen(fleet(), [], {}, [], [], frozenset(), {}, 1.0)
+    return Seen(fleet(), [], {}, [], [], frozenset(), {}, {}, 1.0)
 
 
 def decided(proposal, value, index=1):
@@ -49,6 +49,7 @@ SPOILED = {
     "requests_end_once": lambda seen: seen.asked.append(Asked("us-east", 7, 1, 0.0, 5.0, "a request")),
     "paths_do_not_loop": lambda seen: seen.outcomes.update({("a", 1, 1): (1.0, answer("a", "b", "a"))}),
     "decisions_agree": lambda seen: seen.decided.extend([("a", decided("p", b"1")), ("b", decided("q", b"2"))]),
+    "pools_decide_again": lambda seen: seen.last.update({"us-east": "timeout"}),
     "nobody_is_wronged": lambda seen: seen.accused.append((1.0, "us-east", "eu-west")),
     "nothing_piles_up": lambda seen: seen.fleet.request("us-east", "eu-west-1-c1", 5),
 }
