@@ -18,7 +18,7 @@ VERBS = (
     Verb("demo", RUN, "Run a whole federation on this machine and watch it."),
     Verb("simulate", RUN, "Try a fleet and faults in the simulator."),
     Verb("validate", RUN, "Check configuration files."),
-    Verb("plugins", RUN, "Show what is installed; check what you wrote."),
+    Verb("plugins", RUN, "Show what is installed; check or begin your own."),
     Verb("status", LOOK, "Show a node, its pools and their strategies."),
     Verb("health", LOOK, "Show a node's checks; 1 unless it can serve."),
     Verb("members", LOOK, "List the members of a node's pools."),

@@ -10,6 +10,7 @@ from mpreg_core.cli.exits import NO, fail, say
 from mpreg_core.cli.options import OutputOption, VerbCommand, group
 from mpreg_core.cli.output import Asked, write
 from mpreg_core.cli.plugins_check import command as check
+from mpreg_core.cli.plugins_new import command as new
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.strategy import AnySpec
     from mpreg_core.plugin.registry import Found, Loaded, Plugins
 
-app = group("Show what is installed, or why it failed to load; check what you wrote. No node is needed.")
+app = group("Show what is installed, or why it failed to load; check or begin one of your own. No node is needed.")
 app.command("check", cls=VerbCommand)(check)
+app.command("new", cls=VerbCommand)(new)
 
 ConfigOption = Annotated[
     str | None,
