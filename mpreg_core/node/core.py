@@ -376,7 +376,8 @@ class NodeCore:
         self._remember()
 
     def _remember(self) -> None:
-        known = Remembered(self.state.incarnation, tuple(self.joining.siblings()[:64]))
+        voters = tuple((pool, known.epoch, known.ids) for pool, known in sorted(self.state.voters.items()))
+        known = Remembered(self.state.incarnation, tuple(self.joining.siblings()[:64]), voters)
         if known != self._remembered:
             self._remembered = known
             record = msgpack.encode(known)

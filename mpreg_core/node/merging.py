@@ -196,7 +196,7 @@ class Merging:
         self._check_channels(stack, member)
         stack.view_dirty = True
         stack.tell_members((member,))
-        if change.previous in (None, "left") or member.status == "left" or member.departures:
+        if change.previous in (None, "left") or member.status == "left" or member.departures or member.floor:
             self._set_voters(stack)
         self._state.emit(stack, change)
         if change.change == "failed":
@@ -214,7 +214,7 @@ class Merging:
     def introduce(self, stack: PoolStack) -> None:
         """Tell a pool this node's own record."""
         state = self._state
-        me = state.own_record(stack.tier, stack.departures)
+        me = state.own_record(stack.tier, stack.departures, stack.floor)
         stack.table.set_own(state.now_ns, me)
         stack.view_dirty = True
         stack.tell_members((me,))
@@ -224,7 +224,7 @@ class Merging:
     def say_goodbye(self, stack: PoolStack) -> None:
         """Tell a pool that this node leaves it."""
         state = self._state
-        me = structs.replace(state.own_record(stack.tier, stack.departures), status="left")
+        me = structs.replace(state.own_record(stack.tier, stack.departures, stack.floor), status="left")
         stack.table.set_own(state.now_ns, me)
         stack.publish(topics.member_item(me, me.id, state.wall_ms))
         for hosted in stack.hosted:
@@ -252,6 +252,15 @@ class Merging:
         ids = tuple(sorted(member.id for member in members if member.status != "left"))
         # who comes, leaves and comes back counts one more each time, at every member alike
         epoch = sum(1 + 2 * member.departures + (member.status == "left") for member in members)
+        epoch += max(member.floor for member in members)
+        known = self._state.voters.get(stack.pool)
+        if known is None or epoch > known.epoch:
+            self._state.voters[stack.pool] = Voters(epoch, ids)
+        elif (epoch, ids) != (known.epoch, known.ids) and set(ids) >= set(known.ids):
+            # The pool counts anew, for all others have forgotten. Whoever voted is here again: go on above it.
+            stack.floor = known.epoch + 1
+            self.announce()
+            return
         stack.set_voters(Voters(epoch, ids))
 
     def _remind(self, stack: PoolStack, left: Member, back: Member) -> None:

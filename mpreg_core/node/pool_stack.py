@@ -49,6 +49,7 @@ class PoolStack:
         self.captured: bytes = b""
         self.view_dirty = True
         self.departures = 0
+        self.floor = 0
         self.hub: NodeId | None = None
         self.hubs: dict[NodeId, HubSummary] = {}
         self.clusters: dict[NodeId, Cluster] = {}

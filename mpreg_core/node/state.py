@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from mpreg_core.contracts.consensus import Voters
 from mpreg_core.contracts.events import Event, NodeStateChanged, Occurrence
 from mpreg_core.contracts.members import Address, Member, Speaks
 from mpreg_core.contracts.transport import Endpoint
@@ -31,6 +32,7 @@ class NodeState:
         self.parts_of = parts_of
         self.stacks: dict[PoolId, PoolStack] = {}
         self.incarnation = settings.remembered.incarnation
+        self.voters: dict[PoolId, Voters] = {pool: Voters(*known) for pool, *known in settings.remembered.voters}
         self.parent: NodeId | None = None
         self.life = "starting"
         self.now_ns = 0
@@ -59,7 +61,7 @@ class NodeState:
         """True once the node takes no new work."""
         return self.life in ("draining", "stopped")
 
-    def own_record(self, tier: PoolTier, departures: int = 0) -> Member:
+    def own_record(self, tier: PoolTier, departures: int = 0, floor: int = 0) -> Member:
         """This node's record, as of now, for its pool of a tier that it left so often."""
         settings = self.settings
         speaks = tuple(Speaks(part.family, part.protocol, *part.wire) for part in self.parts_of(tier).all())
@@ -78,6 +80,7 @@ class NodeState:
             draining=self.draining,
             tags=settings.tags,
             departures=departures,
+            floor=floor,
         )
 
     def stack_of(self, tier: PoolTier) -> "PoolStack | None":

@@ -128,3 +128,19 @@ def test_a_pool_decides_again_after_any_of_its_nodes_left_and_came_back(fleet):
         for at in ("g", "r-us", "l-us-1"):
             made = fed.propose(at, f"after-{node}", at, timeout_s=5.0)
             assert made.decided.status == "committed", f"{at} after {node} had left"
+
+
+def test_pools_decide_on_through_a_rolling_restart(fleet):
+    """One hub after the other. While a regional hub is away its children are in another pool and forget this one."""
+    fed = fleet(9)
+    fed.grow()
+    fed.world.run_until(fed.complete, 15)
+    for node in ("l-us-1", "g", "r-us", "l-us-2", "r-us"):
+        fed.world.leave(node)
+        fed.world.run(3)
+        fed.world.start(node)
+        assert fed.world.run_until(fed.complete, 60) < 40
+        fed.world.run(5)
+        for at in ("g", "r-us", "l-us-1"):
+            made = fed.propose(at, f"after-{node}", at, timeout_s=5.0)
+            assert made.decided.status == "committed", f"{at} after {node} had left"
