@@ -1,6 +1,7 @@
 """A small federation on loopback, in a thread, and the command line to try on it."""
 
 import json
+import signal
 import threading
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,10 @@ from typer.testing import CliRunner
 from mpreg_core.cli.main import app
 from mpreg_core.config.load import read_config
 from mpreg_core.embed.node import Node
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and what they start as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 START_S = 20.0
 PLANES = ("gossip", "membership", "consensus", "routing")

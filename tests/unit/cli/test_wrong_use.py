@@ -75,7 +75,13 @@ def test_a_node_that_is_not_there_is_3_and_named(cli, args):
 
 
 def test_every_verb_that_asks_a_node_is_among_those_tried():
-    assert {args[0] for args in ASKING} == {verb.name for verb in VERBS} - {"run", "demo", "validate", "plugins"}
+    assert {args[0] for args in ASKING} == {verb.name for verb in VERBS} - {
+        "run",
+        "demo",
+        "simulate",
+        "validate",
+        "plugins",
+    }
 
 
 class Stranger(BaseHTTPRequestHandler):
