@@ -26,7 +26,7 @@ from mpreg_core.sim.disk import Disk
 from mpreg_core.sim.network import Faults, Network
 from mpreg_core.units import NS_PER_MS, NS_PER_S, ns, seconds
 
-STEPS_PER_INSTANT_MAX = 100_000
+STEPS_PER_INSTANT_MAX = 20_000
 """Steps of one node without time passing: more is a strategy that feeds itself."""
 
 RETRY_NS = NS_PER_S

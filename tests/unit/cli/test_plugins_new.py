@@ -7,6 +7,7 @@ import pytest
 
 from mpreg_core.cli.plugins_new import TEMPLATES
 
+CHECKS = ("purity", "effects", "wire", "options", "snapshot", "hostile input", "requests arrive", "items reach all")
 MPREG = [sys.executable, "-m", "mpreg_core"]
 
 
@@ -30,7 +31,14 @@ def test_the_project_of_each_family_conforms(tmp_path, family):
     made.mkdir()
     (made / "METADATA").write_text("Metadata-Version: 2.1\nName: mpreg-mine\nVersion: 0.1.0\n")
     (made / "entry_points.txt").write_text("[mpreg.v1]\nmine = mpreg_mine.plugin\n")
-    checked = mpreg("plugins", "check", "mpreg-mine", "--output", "table", path=folder)
+    shown = mpreg("plugins", "show", "mine", "--output", "json", path=folder)
+    assert shown.returncode == 0, shown.stderr
+    code = (
+        "from mpreg_core.testing import check_strategy as c; from mpreg_mine.plugin import SPEC as S; r = c(S, only={})"
+    )
+    command = [sys.executable, "-c", f"{code.format(CHECKS)}; print(r); raise SystemExit(not r.passed)"]
+    env = {"PYTHONPATH": str(folder), "PATH": ""}
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=120)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
