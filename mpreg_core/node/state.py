@@ -32,7 +32,9 @@ class NodeState:
         self.parts_of = parts_of
         self.stacks: dict[PoolId, PoolStack] = {}
         self.incarnation = settings.remembered.incarnation
-        self.voters: dict[PoolId, Voters] = {pool: Voters(*known) for pool, *known in settings.remembered.voters}
+        self.voters: dict[PoolId, Voters] = {
+            pool: Voters(epoch, members) for pool, epoch, members in settings.remembered.voters
+        }
         self.parent: NodeId | None = None
         self.life = "starting"
         self.now_ns = 0
