@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import msgpack
 
-from mpreg_core.contracts.events import FrameDropped, PoolJoined, PoolLeft
+from mpreg_core.contracts.events import ClusterChanged, FrameDropped, PoolJoined, PoolLeft
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId, Plane, PoolId, PoolTier, pool_id
@@ -30,13 +30,15 @@ from mpreg_core.node.spread import Spread
 from mpreg_core.node.state import NodeState
 from mpreg_core.node.wiring import WIRES
 from mpreg_core.state.items import ItemStore
-from mpreg_core.units import NS_PER_S
+from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
 from mpreg_core.wire.control import Hello, Received, Refused, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
 MAINTAIN_NS = 10 * NS_PER_S
+REGISTRY_REVIEW_NS = 250 * NS_PER_MS
+"""What is registered, and its load, changes often: a hub's summary follows at most so late, and so often."""
 
 
 class NodeCore:
@@ -168,10 +170,11 @@ class NodeCore:
     def next_deadline(self) -> int:
         """When to call `on_deadline` at the latest."""
         best = self._maintain_ns
-        for stack in self.state.stacks.values():
-            deadline = stack.next_deadline()
-            if deadline is not None and deadline < best:
-                best = deadline
+        for stack in self.state.lowest_first():
+            for hosted in stack.hosted:
+                deadline = hosted.deadline
+                if deadline is not None and deadline < best:
+                    best = deadline
         for deadline in (
             self.joining.deadline,
             self.hierarchy.next_deadline(),
@@ -236,6 +239,8 @@ class NodeCore:
                 wire = WIRES.get(type(event))
                 if wire is not None and stack is not None:
                     wire(self, stack, event)
+                elif type(event) is ClusterChanged:
+                    state.review_by(state.now_ns + REGISTRY_REVIEW_NS)
                 handled += 1
                 if handled >= EVENTS_PER_STEP_MAX:
                     break
@@ -336,7 +341,7 @@ class NodeCore:
         items = ItemStore(self.merging.judges(lambda: holder[0]))
         stack = PoolStack(state, pool, tier, state.parts_of(tier), items)
         holder.append(stack)
-        state.stacks[pool] = stack
+        state.add_stack(stack)
         for hosted in stack.hosted:
             self._channels[hosted.channel] = (stack, hosted)
         self.merging.introduce(stack)
@@ -349,7 +354,7 @@ class NodeCore:
         self._drain_events()
         for hosted in stack.hosted:
             self._channels.pop(hosted.channel, None)
-        del self.state.stacks[stack.pool]
+        self.state.remove_stack(stack)
         self.state.notify(stack, PoolLeft(reason))
 
     # bounds

@@ -1,7 +1,7 @@
 """What a hub does because it is one: it sums up what lies below for the pool above, and hands down what it sees there.
 
-Both are items that only change when their content does, looked at once a `REVIEW_NS` and soon after a pool changed. The
-views for the routers are made here too.
+Both are items that only change when their content does, looked at soon after something below or above changed, and once
+a `REVIEW_NS` for what changes without a fact of its own (a load). The views for the routers are made here too.
 """
 
 from msgspec import structs
@@ -17,7 +17,7 @@ from mpreg_core.node.registry import NodeRegistry
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 
-REVIEW_NS = 250 * NS_PER_MS
+REVIEW_NS = NS_PER_S
 SOON_NS = 25 * NS_PER_MS
 VIEW_NS = 10 * NS_PER_MS
 VIEW_REFRESH_NS = 5 * NS_PER_S
@@ -30,34 +30,38 @@ class Hierarchy:
         self._state = state
         self._merging = merging
         self._registry = registry
+        self._is_hub = LOWER_POOL[state.settings.tier] is not None
         self._sequence = 0
         self._published: HubSummary | None = None
-        self._review_ns: int | None = None
-        self._views_ns: int | None = None
+        self._views_ns = 0
         self._refresh_ns = 0
 
     def start(self) -> None:
         """Begin to review."""
-        self._review_ns = self._state.now_ns
+        self._state.review_ns = self._state.now_ns
         self._views_ns = self._state.now_ns
 
     def next_deadline(self) -> int | None:
         """When to call `on_deadline`."""
-        if self._views_ns is not None and self._review_ns is not None and self._views_ns < self._review_ns:
+        review_ns = self._state.review_ns
+        if review_ns is not None and self._views_ns < review_ns:
             for stack in self._state.stacks.values():
                 if stack.view_dirty:
                     return self._views_ns
-        return self._review_ns
+        return review_ns
 
     def on_deadline(self) -> None:
         """Refresh the views that are out of date, then the summaries."""
         now_ns = self._state.now_ns
-        if self._views_ns is not None and self._views_ns <= now_ns:
+        if self._views_ns <= now_ns:
             self.refresh_views()
-        if self._review_ns is not None and self._review_ns <= now_ns:
-            self._review_ns = now_ns + round(REVIEW_NS * self._state.rng.uniform(0.8, 1.2))
-            self._sum_up()
-            self._hand_down()
+        review_ns = self._state.review_ns
+        if review_ns is not None and review_ns <= now_ns:
+            usual_ns = REVIEW_NS if self._is_hub else VIEW_REFRESH_NS
+            self._state.review_ns = now_ns + round(usual_ns * self._state.rng.uniform(0.8, 1.2))
+            if self._is_hub:
+                self._sum_up()
+                self._hand_down()
 
     def refresh_views(self) -> None:
         """Give each router whose pool changed its new view; all of them now and then, for the round trips."""
@@ -68,8 +72,8 @@ class Hierarchy:
         self._views_ns = now_ns + VIEW_NS
         for stack in self._state.lowest_first():
             if stack.view_dirty or everything:
-                if stack.view_dirty and self._review_ns is not None:
-                    self._review_ns = min(self._review_ns, now_ns + SOON_NS)
+                if stack.view_dirty:
+                    self._state.review_by(now_ns + SOON_NS)
                 stack.view_dirty = False
                 stack.call(stack.router, "on_view", self.view_of(stack))
 

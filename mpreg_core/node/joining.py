@@ -20,7 +20,9 @@ from mpreg_core.wire.envelope import CONTROL_CHANNEL
 
 FIRST_WAIT_NS = 250 * NS_PER_MS
 WAIT_MAX_NS = 5 * NS_PER_S
-CHECK_NS = 500 * NS_PER_MS
+CHECK_NS = 2 * NS_PER_S
+"""A net below `hurry`, which is called when the parent's record changes."""
+
 HOME_PROBE_NS = 5 * NS_PER_S
 HOME_TRIES = 3
 REFUSED_LOG_NS = 30 * NS_PER_S

@@ -38,6 +38,7 @@ class NodeRegistry:
         if service not in self.served and len(self.served) >= SERVICES_PER_CLUSTER_MAX:
             raise InvalidInputError(f"a node serves at most {SERVICES_PER_CLUSTER_MAX} services", where=self._state.id)
         self.served.add(service)
+        self._state.review_by(self._state.now_ns)
         upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
         if upper is not None:
             self.publish(upper)

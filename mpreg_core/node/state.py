@@ -25,12 +25,16 @@ CounterKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class NodeState:
-    """Mutable, owned by `NodeCore`. `life` is starting, joining, ready, draining or stopped."""
+    """Mutable, owned by `NodeCore`. `life` is starting, joining, ready, draining or stopped.
+
+    `review_ns` is when a hub next looks whether its summary changed; None before the start.
+    """
 
     def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
         self.settings = settings
         self.parts_of = parts_of
         self.stacks: dict[PoolId, PoolStack] = {}
+        self._lowest_first: tuple[PoolStack, ...] = ()
         self.incarnation = settings.remembered.incarnation
         self.voters: dict[PoolId, Voters] = {
             pool: Voters(epoch, members) for pool, epoch, members in settings.remembered.voters
@@ -42,6 +46,7 @@ class NodeState:
         self.counters: dict[CounterKey, int] = {}
         self.actions: list[Action] = []
         self.events: deque[tuple[PoolStack | None, Event]] = deque()
+        self.review_ns: int | None = None
         self.rng = self.stream("node")
 
     def stream(self, *names: str) -> Random:
@@ -97,10 +102,23 @@ class NodeState:
         order: tuple[PoolTier, ...] = ("local", "regional", "global")
         return next((stack for tier in order if (stack := self.stack_of(tier))), None)
 
-    def lowest_first(self) -> "list[PoolStack]":
+    def lowest_first(self) -> "tuple[PoolStack, ...]":
         """The pools, from the lowest tier up."""
+        return self._lowest_first
+
+    def add_stack(self, stack: "PoolStack") -> None:
+        """The node is in one more pool."""
+        self.stacks[stack.pool] = stack
+        self._order()
+
+    def remove_stack(self, stack: "PoolStack") -> None:
+        """The node is in a pool no more."""
+        del self.stacks[stack.pool]
+        self._order()
+
+    def _order(self) -> None:
         order: tuple[PoolTier, ...] = ("local", "regional", "global")
-        return [stack for tier in order for stack in self.stacks.values() if stack.tier == tier]
+        self._lowest_first = tuple(stack for tier in order for stack in self.stacks.values() if stack.tier == tier)
 
     def count(self, name: str, n: int = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -115,6 +133,11 @@ class NodeState:
         """Show a fact to observers."""
         pool = stack.pool if stack is not None else ""
         self.actions.append(Notify(Occurrence(self.now_ns, self.id, pool, event)))
+
+    def review_by(self, due_ns: int) -> None:
+        """What this node sums up for the pool above may have changed: look at the latest then."""
+        if self.review_ns is not None and due_ns < self.review_ns:
+            self.review_ns = due_ns
 
     def complete(self, token: int, result: Struct | MpregError | None) -> None:
         """A command has its outcome."""

@@ -29,6 +29,9 @@ from mpreg_core.units import NS_PER_MS, NS_PER_S, ns, seconds
 STEPS_PER_INSTANT_MAX = 20_000
 """Steps of one node without time passing: more is a strategy that feeds itself."""
 
+ASK_NS = 10 * NS_PER_MS
+"""How often `run_until` asks whether it is done."""
+
 RETRY_NS = NS_PER_S
 """How soon a write to a disk that failed is tried again, as the journal does."""
 
@@ -167,21 +170,18 @@ class World:
     def run_until(self, done: Callable[[], bool], timeout_s: float) -> float:
         """Let time pass until `done()`, at most so long; gives the seconds that passed. `done` is asked each 10 ms."""
         begun, end_ns = self.now_ns, self.now_ns + ns(timeout_s)
-        ask_ns = self.now_ns
-        while True:
-            if self.now_ns >= ask_ns:
-                if done():
-                    break
-                ask_ns = self.now_ns + 10 * NS_PER_MS
-            if not self._queue or self._queue[0][0] > min(end_ns, ask_ns):
-                self.now_ns = min(end_ns, ask_ns)
-                if self.now_ns >= end_ns:
-                    break
-                continue
-            at_ns, _, event = heappop(self._queue)
-            self.now_ns = max(self.now_ns, at_ns)
-            event()
+        while not done() and self.now_ns < end_ns:
+            self._run_to(min(end_ns, self.now_ns + ASK_NS))
         return seconds(self.now_ns - begun)
+
+    def _run_to(self, until_ns: int) -> None:
+        queue = self._queue
+        while queue and queue[0][0] <= until_ns:
+            at_ns, _, event = heappop(queue)
+            if at_ns > self.now_ns:
+                self.now_ns = at_ns
+            event()
+        self.now_ns = until_ns
 
     def command(self, node_id: NodeId, act: Callable[[NodeCore], object]) -> None:
         """Do something at a node as its driver would for a caller."""

@@ -29,7 +29,8 @@ class Outgoing:
         self.dropped = 0
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues)
+        urgent, normal, bulk = self._queues
+        return len(urgent) + len(normal) + len(bulk)
 
     def add(self, id_: int, waiting: Waiting) -> None:
         """Queue an item. When there is no room the least urgent goes, the newest first: repair will find it."""

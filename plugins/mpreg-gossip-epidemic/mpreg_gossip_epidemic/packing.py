@@ -39,7 +39,7 @@ def text_bytes(text: str) -> int:
 def carried_bytes(carried: Carried) -> int:
     """The size of an item on the wire, not less than it is."""
     item = carried.item
-    return _ITEM_OVERHEAD + text_bytes(item.key) + len(item.payload) + text_bytes(item.origin)
+    return _ITEM_OVERHEAD + len(item.payload) + text_bytes(item.key + item.origin)
 
 
 def split(parts: Iterable[Part], size_of: Callable[[Part], int], bytes_max: int) -> list[tuple[list[Part], Lane]]:

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from mpreg_core import NS_PER_MS, Coordinates, Member, NodeId, Region
 from mpreg_core.limits import MEMBERS_PER_POOL_MAX
+from mpreg_gossip_epidemic.ranks import Ranks
 
 EARTH_KM = 6371.0
 KM_PER_MS = 100.0
@@ -28,7 +29,7 @@ class Peers:
     """The members of one pool, seen from `me`.
 
     `live` are the others that are alive or suspect, sorted; `failed` those taken for dead, sorted. `regions` are those
-    of the live ones and of `me`, sorted.
+    of the live ones and of `me`, sorted. `near` and `near_in_region` are the live ones by distance.
     """
 
     def __init__(self, me: Member) -> None:
@@ -41,8 +42,9 @@ class Peers:
         self._members: dict[NodeId, Member] = {}
         self._rings: dict[Region, _Ring] = {me.region: [_place(me.id)]}
         self._ring: _Ring = [_place(me.id)]
-        self._costs_ns: dict[NodeId, int] = {}
         self._rtts_ns: dict[NodeId, int] = {}
+        self.near = Ranks(me.id)
+        self.near_in_region = Ranks(me.id)
 
     def update(self, members: Sequence[Member]) -> int:
         """Take new and changed records; gives how many members are live now that were not before."""
@@ -65,14 +67,15 @@ class Peers:
                 self._remove(held)
             elif held.status == "failed" and member.status != "failed":
                 self.failed.remove(member.id)
-        self._costs_ns.pop(member.id, None)
         if member.status == "left":
             self._members.pop(member.id, None)
             self._rtts_ns.pop(member.id, None)
             return False
         self._members[member.id] = member
-        if is_live and (held is None or not was_live or held.region != member.region):
-            self._add(member, many)
+        if is_live:
+            if held is None or not was_live or held.region != member.region:
+                self._add(member, many)
+            self._rank(member)
         elif member.status == "failed" and (held is None or held.status != "failed"):
             insort(self.failed, member.id)
         return is_live and not was_live
@@ -112,14 +115,16 @@ class Peers:
         if peer in self._members and rtt_ns > 0:
             held = self._rtts_ns.get(peer)
             self._rtts_ns[peer] = rtt_ns if held is None else held + (rtt_ns - held) // 8
-            self._costs_ns.pop(peer, None)
+            member = self._members[peer]
+            if _is_live(member):
+                self._rank(member)
 
-    def cost_ns(self, peer: NodeId) -> int:
-        """How far a live member is: the measured round trip, or what distance or region suggest."""
-        cost = self._costs_ns.get(peer)
-        if cost is None:
-            cost = self._costs_ns[peer] = self._rtts_ns.get(peer) or self._guess_ns(self._members[peer])
-        return cost
+    def _rank(self, member: Member) -> None:
+        """Put a live member where the measured round trip has it, or where distance or region suggest."""
+        cost_ns = self._rtts_ns.get(member.id) or self._guess_ns(member)
+        self.near.put(member.id, cost_ns)
+        if member.region == self.region:
+            self.near_in_region.put(member.id, cost_ns)
 
     def _guess_ns(self, member: Member) -> int:
         if self._coordinates is not None and member.coordinates is not None:
@@ -127,14 +132,17 @@ class Peers:
         return SAME_REGION_NS if member.region == self.region else OTHER_REGION_NS
 
     def _update_me(self, me: Member) -> None:
+        moved = (me.region, me.coordinates) != (self.region, self._coordinates)
         if me.region != self.region:
             self._leave_ring(self.me, self.region)
             self.region = me.region
             insort(self._ring_of(me.region), _place(me.id))
             insort(self._ring, _place(me.id))
-        if me.coordinates != self._coordinates:
-            self._coordinates = me.coordinates
-            self._costs_ns.clear()
+        self._coordinates = me.coordinates
+        if moved:
+            self.near_in_region = Ranks(self.me)
+            for peer in self.live:
+                self._rank(self._members[peer])
 
     def _add(self, member: Member, many: bool) -> None:
         place = _place(member.id)
@@ -149,6 +157,8 @@ class Peers:
 
     def _remove(self, held: Member) -> None:
         self.live.remove(held.id)
+        self.near.discard(held.id)
+        self.near_in_region.discard(held.id)
         self._leave_ring(held.id, held.region)
 
     def _leave_ring(self, peer: NodeId, region: Region) -> None:

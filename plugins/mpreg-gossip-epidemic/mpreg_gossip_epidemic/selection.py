@@ -10,15 +10,12 @@ Middleware 2007). The selections differ in the ring, in the choice, and in who s
     hybrid          as topology_aware, but the choice is the nearest of some tries, and at times uniform
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
 from mpreg_core import NodeId
 from mpreg_gossip_epidemic.peers import Peers
-
-NEAREST_OF = 8
-"""Uniform tries of which the nearest is taken: a member's chance falls with its rank, no list needs sorting."""
 
 UNIFORM_SHARE = 0.25
 """Of proximity's choices, and of all choices for anti-entropy: what keeps far parts of the pool in touch."""
@@ -58,21 +55,17 @@ def _in_region(peers: Peers, rng: Random, excluded: Excluded = ()) -> NodeId:
     return ring[index][1]
 
 
-def _nearest(tries: Iterable[NodeId], peers: Peers, excluded: Excluded) -> NodeId | None:
-    found = {peer for peer in tries if peer not in excluded}
-    return min(found, key=lambda peer: (peers.cost_ns(peer), peer), default=None)
-
-
 def _near(peers: Peers, rng: Random, excluded: Excluded) -> NodeId | None:
     if rng.random() < UNIFORM_SHARE:
         return _uniform(peers, rng)
-    return _nearest((_uniform(peers, rng) for _ in range(NEAREST_OF)), peers, excluded)
+    return peers.near.draw(rng, excluded)
 
 
 def _near_in_region(peers: Peers, rng: Random, excluded: Excluded) -> NodeId | None:
     if rng.random() < HYBRID_UNIFORM_SHARE:
         return _uniform(peers, rng)
-    return _nearest((_in_region(peers, rng) for _ in range(NEAREST_OF)), peers, excluded)
+    near = peers.near_in_region
+    return near.draw(rng, excluded) if near else _uniform(peers, rng)
 
 
 def _beside_in_pool(peers: Peers, step: int) -> NodeId | None:

@@ -71,15 +71,15 @@ def test_proximity_prefers_the_lowest_round_trip_and_still_tells_the_far(three_r
 def test_an_unmeasured_member_is_as_far_as_the_globe_says_and_a_measured_one_as_measured(member):
     peers = Peers(member("me", "eu", place=THREE["eu"]))
     peers.update([member("us", "us", place=THREE["us"]), member("eu", "eu"), member("ap", "ap")])
-    assert 60 * NS_PER_MS < peers.cost_ns("us") < 70 * NS_PER_MS
-    assert peers.cost_ns("eu") < peers.cost_ns("us") < peers.cost_ns("ap")
+    assert 60 * NS_PER_MS < peers.near.cost_ns("us") < 70 * NS_PER_MS
+    assert peers.near.cost_ns("eu") < peers.near.cost_ns("us") < peers.near.cost_ns("ap")
     peers.measured("us", NS_PER_MS)
-    assert peers.cost_ns("us") == NS_PER_MS
+    assert peers.near.cost_ns("us") == NS_PER_MS
     peers.measured("us", 9 * NS_PER_MS)
-    assert peers.cost_ns("us") == 2 * NS_PER_MS
+    assert peers.near.cost_ns("us") == 2 * NS_PER_MS
     peers.measured("nobody", 5)
     peers.measured("eu", -5)
-    assert peers.cost_ns("eu") == 5 * NS_PER_MS
+    assert peers.near.cost_ns("eu") == 5 * NS_PER_MS
 
 
 def test_topology_aware_stays_in_its_region(three_regions):
