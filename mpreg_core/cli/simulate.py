@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -25,8 +25,12 @@ SHRINK_RUNS_MAX = 40
 
 def command(
     shape: Annotated[
-        str, typer.Option(metavar="AxBxC[xD]", help="Global hubs, regions, local hubs each, cluster nodes each.")
-    ] = "1x2x2",
+        list[str],
+        typer.Option(
+            metavar="AxBxC[xD]",
+            help="Global hubs, regions, local hubs each, cluster nodes each; given again, both sizes are run.",
+        ),
+    ] = ["1x2x2"],  # noqa: B006
     config: Annotated[
         str | None,
         typer.Option("--config", metavar="FILE", help="Take the strategies of this file.", show_default=False),
@@ -50,45 +54,55 @@ def command(
     from mpreg_core.errors import ConfigError, InvalidInputError, PluginError
     from mpreg_core.sim.world import RunawayError
 
+    sides = [tuple(plugins or ()), *([tuple(compare)] if compare else [])]
     try:
-        plans = [("run", plan(shape, config, tuple(plugins or ()), seed, duration, faults))]
-        if compare:
-            plans = [
-                (" ".join(plugins or ()) or "as configured", plans[0][1]),
-                (" ".join(compare), plan(shape, config, tuple(compare), seed, duration, faults)),
-            ]
+        runs = [
+            Wanted(_named(each, specs, shape, sides), each, specs, plan(each, config, specs, seed, duration, faults))
+            for each in shape
+            for specs in sides
+        ]
     except InvalidInputError as error:
         fail(str(error), USAGE)
     except (ConfigError, PluginError) as error:
         fail(str(error), REFUSED)
     try:
-        outcomes = [(name, _played(name, each)) for name, each in plans]
+        outcomes = [(run.name, _played(run.name, run.plan)) for run in runs]
     except RunawayError as error:
         fail(str(error), NO)
-    again = replay(shape, config, tuple(plugins or ()), seed, duration, plans[0][1].faults)
+    again = " && ".join(replay(run, config, run.plan.faults) for run in runs)
     _write(outcomes, Asked("", "", output), report, again)
-    for name, outcome in outcomes:
-        _explain(name, outcome, shape, config, tuple(plugins or ()))
+    for run, (name, outcome) in zip(runs, outcomes, strict=True):
+        _explain(name, outcome, run, config)
     raise SystemExit(DONE if all(outcome.held for _, outcome in outcomes) else NO)
+
+
+class Wanted(NamedTuple):
+    """A run that was asked for: what tells it from the others, and what it is made of."""
+
+    name: str
+    shape: str
+    specs: tuple[str, ...]
+    plan: "Plan"
+
+
+def _named(shape: str, specs: tuple[str, ...], shapes: Sequence[str], sides: Sequence[object]) -> str:
+    words = [shape] if len(shapes) > 1 else []
+    if len(sides) > 1:
+        words.append(" ".join(specs) or "as configured")
+    return ", ".join(words) or "run"
 
 
 def plan(shape: str, config: str | None, specs: tuple[str, ...], seed: int, duration_s: float, faults: str) -> "Plan":
     """What to run. Raises `InvalidInputError`, `ConfigError`, `PluginError`."""
-    from mpreg_core.assembly import parts_of
-    from mpreg_core.config.load import load_config, read_config
-    from mpreg_core.config.resolve import resolve
     from mpreg_core.errors import InvalidInputError
-    from mpreg_core.plugin.discovery import load_plugins
-    from mpreg_core.sim.faults import parse_faults
-    from mpreg_core.sim.fleet import Fleet, parse_shape
-    from mpreg_core.sim.scenario import Plan
+    from mpreg_core.sim import Fleet, Plan, parse_faults, parse_shape
+    from mpreg_core.testing import installed_parts
 
     try:
         numbers = parse_shape(shape)
     except ValueError as error:
         raise InvalidInputError(str(error), where="--shape") from error
-    chosen = load_config(config) if config is not None else read_config(data={}, env={})[0]
-    parts = parts_of(resolve(chosen, load_plugins(), specs))
+    parts = installed_parts(*specs, config=config)
     regions = Fleet.names_of(*numbers)
     return Plan(parts, numbers, seed, duration_s, parse_faults(_listed(faults), regions, seed, duration_s))
 
@@ -147,21 +161,20 @@ def _write(outcomes: Sequence[tuple[str, "Outcome"]], asked: Asked, report: Path
         say(f"mpreg: the report is in {report / 'report.html'}")
 
 
-def replay(
-    shape: str, config: str | None, specs: tuple[str, ...], seed: int, duration_s: float, faults: "Schedule"
-) -> str:
+def replay(run: Wanted, config: str | None, faults: "Schedule") -> str:
     """The one command that gives the same run again."""
-    words = ["mpreg", "simulate", "--shape", shape, "--seed", str(seed), "--duration", f"{duration_s:g}"]
+    seed, duration_s = run.plan.seed, run.plan.duration_s
+    words = ["mpreg", "simulate", "--shape", run.shape, "--seed", str(seed), "--duration", f"{duration_s:g}"]
     words += ["--faults", ",".join(str(fault) for fault in faults) or "none"]
     words += ["--config", config] if config else []
-    for spec in specs:
+    for spec in run.specs:
         words += ["--plugins", spec]
     return shlex.join(words)
 
 
-def _explain(name: str, outcome: "Outcome", shape: str, config: str | None, specs: tuple[str, ...]) -> None:
+def _explain(name: str, outcome: "Outcome", run: Wanted, config: str | None) -> None:
     """Say what was broken, and by how few faults."""
-    from mpreg_core.sim.scenario import shrunk
+    from mpreg_core.sim.shrink import shrunk
 
     if outcome.held:
         return
@@ -173,4 +186,4 @@ def _explain(name: str, outcome: "Outcome", shape: str, config: str | None, spec
         fewer = shrunk(wanted, runs_max=SHRINK_RUNS_MAX)
     else:
         fewer = wanted.faults
-    say(f"again: {replay(shape, config, specs, wanted.seed, wanted.duration_s, fewer)}")
+    say(f"again: {replay(run, config, fewer)}")

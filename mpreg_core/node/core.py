@@ -32,7 +32,7 @@ from mpreg_core.node.wiring import WIRES
 from mpreg_core.state.items import ItemStore
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
-from mpreg_core.wire.control import Hello, Received, Refused, Welcome
+from mpreg_core.wire.control import Goodbye, Hello, Received, Refused, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
@@ -56,7 +56,7 @@ class NodeCore:
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
-        self._control = MessageDecoder((Hello, Welcome, Refused, Received))
+        self._control = MessageDecoder((Hello, Welcome, Refused, Received, Goodbye))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
         self._heard: dict[NodeId, int] = {}
         self._drops: dict[tuple[Plane, str], tuple[int, int]] = {}
@@ -287,6 +287,8 @@ class NodeCore:
             self.joining.on_refused(source, message)
         elif isinstance(message, Received):
             self.spread.on_received(source, message)
+        elif isinstance(message, Goodbye):
+            self.merging.on_goodbye(source, message)
 
     def _on_welcome(self, source: NodeId, welcome: Welcome) -> None:
         state = self.state

@@ -25,10 +25,17 @@ from mpreg_core.node.actions import StopNode
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
-from mpreg_core.wire.control import Received, Welcome
+from mpreg_core.wire.control import Goodbye, Received, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
 
 _BAD = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)
+
+GOODBYES = 4
+"""Members that are told of a departure straight, by stream: the hubs of the pool, then who has been there longest.
+
+Gossip alone is not enough where many leave at once: those whom it tells may be leaving too, and a member that nobody
+heard leave is taken for a dead voter.
+"""
 
 
 class Merging:
@@ -229,6 +236,16 @@ class Merging:
         stack.publish(topics.member_item(me, me.id, state.wall_ms))
         for hosted in stack.hosted:
             stack.call(hosted, "on_leave")
+        staying = sorted(stack.table.present(), key=lambda member: (member.tier != stack.tier, member.started_ms))
+        to = [member.address for member in staying if member.id != me.id][:GOODBYES]
+        if to:
+            state.transmit(to, CONTROL_CHANNEL, "membership", Goodbye(stack.pool, me))
+
+    def on_goodbye(self, source: NodeId, goodbye: Goodbye) -> None:
+        """A member leaves a pool: have the rest of it told."""
+        stack, member = self._state.stacks.get(goodbye.pool), goodbye.member
+        if stack is not None and member.id == source and member.status == "left":
+            self.take_spread(stack, member, "goodbye")
 
     def _check_channels(self, stack: PoolStack, member: Member) -> None:
         ours = {part.family: part for part in self._state.parts_of(stack.tier).all()}

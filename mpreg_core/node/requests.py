@@ -94,7 +94,7 @@ class Requests:
         state = self._state
         self._sequence += 1
         frame = RequestFrame(
-            id=f"{state.id}/{state.incarnation:x}/{self._sequence:x}",
+            id=f"{state.id}/{state.settings.started_ms:x}/{self._sequence:x}",
             service=service,
             payload=payload,
             path=(state.id,),

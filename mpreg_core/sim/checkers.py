@@ -1,39 +1,15 @@
 """Whether a federation kept its promises in a run. They look at what was seen from outside, never at how it is done."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from msgspec import Struct
-
-from mpreg_core.contracts.events import Decided
-from mpreg_core.ids import NodeId
 from mpreg_core.limits import HOPS_MAX
 from mpreg_core.node.requests import Outcome
-from mpreg_core.sim.fleet import Fleet
+from mpreg_core.sim.linearizability import Operation, log, not_linearizable
+from mpreg_core.sim.observer import Seen
 
-
-class Asked(Struct, frozen=True):
-    """A request or proposal of the workload: who asked, when, and by when it had to be answered (world time)."""
-
-    at: NodeId
-    token: int
-    life: int
-    begun_s: float
-    due_s: float
-    what: str
-
-
-class Seen(Struct):
-    """What a run left to look at. `decided` are all commits with the node that saw them, over all its lives."""
-
-    fleet: Fleet
-    asked: list[Asked]
-    outcomes: dict[tuple[NodeId, int, int], tuple[float, object]]
-    decided: list[tuple[NodeId, Decided]]
-    accused: list[tuple[float, NodeId, NodeId]]
-    excused: frozenset[NodeId]
-    written: dict[str, object]
-    last: dict[NodeId, str]
-    healed_s: float | None
+GROWTH_SHARE, GROWTH_OBJECTS = 0.05, 1_500
+"""What a node at rest may hold more after a while, of Python objects: buffers that fill up to their bound."""
 
 
 def whole_again(seen: Seen) -> str:
@@ -65,6 +41,25 @@ def requests_end_once(seen: Seen) -> str:
     return ""
 
 
+def answers_belong(seen: Seen) -> str:
+    """Every answer is the one to its request: what was sent comes back."""
+    for asked in seen.asked:
+        _, result = seen.outcomes.get((asked.at, asked.life, asked.token), (0.0, None))
+        if asked.kind != "request" or not isinstance(result, Outcome) or result.reply.code:
+            continue
+        if result.reply.payload != asked.subject.encode():
+            return f"{asked.what} at {asked.at} was answered with {result.reply.payload!r:.80}"
+    return ""
+
+
+def handled_at_most_once(seen: Seen) -> str:
+    """No handler ran twice for a request that was not marked idempotent, wherever it was sent again."""
+    for payload, times in sorted(seen.fleet.handled.items()):
+        if times > 1:
+            return f"the request {payload.decode()} was handled {times} times"
+    return ""
+
+
 def paths_do_not_loop(seen: Seen) -> str:
     """No request visits a node twice, none takes more hops than allowed."""
     for (at, _, _), (_, result) in sorted(seen.outcomes.items(), key=lambda item: item[0]):
@@ -90,6 +85,20 @@ def decisions_agree(seen: Seen) -> str:
     return ""
 
 
+def decisions_are_linearizable(seen: Seen) -> str:
+    """A proposal that begins after another was answered is decided after it."""
+    history = []
+    for asked in seen.asked:
+        if asked.kind == "proposal":
+            ended_s, result = seen.outcomes.get((asked.at, asked.life, asked.token), (None, None))
+            made = getattr(result, "decided", None)
+            index = made.index if made is not None and made.status == "committed" and made.index else None
+            history.append(Operation(asked.subject, asked.begun_s, ended_s, ("propose",), index, asked.at))
+    places = Counter((each.key, each.result) for each in history if each.result is not None)
+    twice = next((place for place, times in sorted(places.items()) if times > 1), None)
+    return f"{twice} was given twice" if twice is not None else not_linearizable(history, log, 0)
+
+
 def pools_decide_again(seen: Seen) -> str:
     """After the faults every pool that was asked for one more decision made it."""
     for at, status in sorted(seen.last.items()):
@@ -107,12 +116,31 @@ def nobody_is_wronged(seen: Seen) -> str:
     return f"{who} was failed at {by} after {at_s:.1f} s, though it ran ({len(wrong)} times in all)"
 
 
+def the_dead_are_found(seen: Seen) -> str:
+    """Whoever was dead for long was failed by somebody."""
+    return "".join(f"{who} was dead for {down_s:.0f} s and nobody noticed" for who, down_s in seen.missed[:1])
+
+
 def nothing_piles_up(seen: Seen) -> str:
-    """At rest no node holds requests that nobody waits for."""
+    """At rest no node holds requests that nobody waits for, records that are not written, or frames not taken."""
     for name in seen.fleet.alive():
-        pending = len(seen.fleet.world.nodes[name].core.requests)
-        if pending:
-            return f"{name} still holds {pending} requests"
+        node = seen.fleet.world.nodes[name]
+        held = {
+            "requests": len(node.core.requests),
+            "unwritten records": len(node.unwritten),
+            "frames": len(node.waiting),
+        }
+        for what, number in held.items():
+            if number:
+                return f"{name} still holds {number} {what}"
+    return ""
+
+
+def memory_is_bounded(seen: Seen) -> str:
+    """A node at rest holds, after a while, about as many objects as before."""
+    for name, (before, after) in sorted(seen.grown.items()):
+        if after > before * (1 + GROWTH_SHARE) + GROWTH_OBJECTS:
+            return f"{name} grew from {before} objects to {after} while nothing happened"
     return ""
 
 
@@ -120,11 +148,16 @@ CHECKERS = (
     whole_again,
     state_converges,
     requests_end_once,
+    answers_belong,
+    handled_at_most_once,
     paths_do_not_loop,
     decisions_agree,
+    decisions_are_linearizable,
     pools_decide_again,
     nobody_is_wronged,
+    the_dead_are_found,
     nothing_piles_up,
+    memory_is_bounded,
 )
 """Each gives what is wrong, or an empty text."""
 

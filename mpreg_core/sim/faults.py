@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from random import Random
+from typing import Literal
 
 from msgspec import Struct
 
 from mpreg_core.errors import InvalidInputError, did_you_mean
 from mpreg_core.ids import NodeId
 from mpreg_core.sim.network import Link
-from mpreg_core.sim.world import World
+from mpreg_core.sim.world import World, address_of
 
 
 class Fault(Struct, frozen=True):
@@ -32,14 +35,22 @@ Schedule = Sequence[Fault]
 Act = Callable[[World, Fault, Sequence[NodeId]], None]
 
 
+Blames = Literal["targets", "anyone", "nobody"]
+
+
 class Kind(Struct, frozen=True):
-    """How a kind of fault begins and ends. `wants` says what its target is, `amount` its usual amount."""
+    """How a kind of fault begins and ends. `wants` says what its target is, `amount` its usual amount.
+
+    `blames` says who may be taken for dead because of it; `kills` that its targets are.
+    """
 
     says: str
     wants: str
     begin: Act
     end: Act
     amount: float = 0.0
+    blames: Blames = "targets"
+    kills: bool = False
 
 
 def _each(act: Callable[[World, NodeId], object], *, alive: bool) -> Act:
@@ -127,35 +138,93 @@ def _jump(sign: int) -> Act:
     return run
 
 
+def _roll(world: World, fault: Fault, nodes: Sequence[NodeId]) -> None:
+    """One after the other says good-bye, and is back before the next one goes."""
+    slot_s = fault.for_s / len(nodes)
+    _if(world, nodes[0], True, world.leave)
+    for number, node in enumerate(nodes):
+        if number:
+            world.later(number * slot_s, partial(_if, world, node, True, world.leave))
+        world.later((number + 0.5) * slot_s, partial(_if, world, node, False, world.start))
+
+
+def _if(world: World, node: NodeId, alive: bool, act: Callable[[NodeId], object]) -> None:
+    if world.nodes[node].alive is alive:
+        act(node)
+
+
+def _storm(world: World, fault: Fault, nodes: Sequence[NodeId]) -> None:
+    """So many new cluster nodes at once, below the local hubs of a region."""
+    hubs = [node for node in nodes if world.nodes[node].settings.tier == "local" and world.nodes[node].alive]
+    for number in range(int(fault.amount) if hubs else 0):
+        hub = world.nodes[hubs[number % len(hubs)]]
+        name = f"{hub.id}-new-{number}"
+        if name in world.nodes:
+            _if(world, name, False, world.start)
+        else:
+            below = replace(hub.settings, id=name, tier="cluster", parent=hub.id, parent_address=address_of(hub.id))
+            world.add(below, hub.parts_of)
+
+
+def _calm(world: World, fault: Fault, nodes: Sequence[NodeId]) -> None:
+    """Those who came in the storm leave."""
+    for name, node in list(world.nodes.items()):
+        if "-new-" in name and node.settings.parent in nodes:
+            _if(world, name, True, world.leave)
+
+
 _crash = _each(World.crash, alive=True)
 _start = _each(World.start, alive=False)
 
 KINDS: Mapping[str, Kind] = {
-    "crash": Kind("the process dies, and starts again with its disk", "node", _crash, _start),
+    "crash": Kind("the process dies, and starts again with its disk", "node", _crash, _start, kills=True),
     "replace": Kind(
-        "the machine dies; another takes its id, with an empty disk", "node", _crash, _each(World.replace, alive=False)
+        "the machine dies; another takes its id, with an empty disk",
+        "node",
+        _crash,
+        _each(World.replace, alive=False),
+        kills=True,
     ),
     "pause": Kind(
         "the process is stopped (SIGSTOP), and goes on",
         "node",
         _each(World.pause, alive=True),
         _each(World.resume, alive=True),
+        kills=True,
     ),
     "leave": Kind("the node says good-bye, and comes back", "node", _each(World.leave, alive=True), _start),
-    "region-loss": Kind("every process of a region dies", "region", _crash, _start),
-    "partition": Kind("a region is cut off from all others", "region", _partition, _heal),
-    "block": Kind("nothing goes one way between two nodes", "pair", _block, _unblock),
-    "link-loss": Kind("a share of datagrams is lost one way between two nodes", "pair", _link, _unlink, 0.5),
+    "region-loss": Kind("every process of a region dies", "region", _crash, _start, kills=True),
+    "rolling-restart": Kind("the nodes of a region restart, one after the other", "region", _roll, _start),
+    "join-storm": Kind(
+        "so many new nodes join a region's hubs at once, and leave", "region", _storm, _calm, 20.0, "nobody"
+    ),
+    "partition": Kind("a region is cut off from all others", "region", _partition, _heal, blames="anyone"),
+    "block": Kind("nothing goes one way between two nodes", "pair", _block, _unblock, blames="anyone"),
+    "link-loss": Kind(
+        "a share of datagrams is lost one way between two nodes", "pair", _link, _unlink, 0.5, blames="anyone"
+    ),
     "slow": Kind("all from and to a node is late, in seconds", "node", _slow, _fast, 0.2),
-    "loss": Kind("a share of all datagrams is lost", "", *_set("loss"), 0.1),
-    "burst": Kind("losses come in bursts of so many datagrams", "", *_set("burst"), 10.0),
+    "loss": Kind("a share of all datagrams is lost", "", *_set("loss"), 0.1, "anyone"),
+    "burst": Kind("losses come in bursts of so many datagrams", "", *_set("burst"), 10.0, "anyone"),
     "duplicate": Kind("a share of all datagrams comes twice", "", *_set("duplicate"), 0.1),
     "reorder": Kind("a share of all datagrams is overtaken", "", *_set("reorder"), 0.2),
-    "delay": Kind("every way takes longer, in seconds", "", *_set("delay_s"), 0.1),
+    "delay": Kind("every way takes longer, in seconds", "", *_set("delay_s"), 0.1, "anyone"),
     "jitter": Kind("every way varies more, in seconds", "", *_set("jitter_s"), 0.05),
+    "bandwidth": Kind(
+        "each node sends at most so many bytes a second", "", *_set("bandwidth_bytes_s"), 50_000.0, "anyone"
+    ),
     "disk-full": Kind("the disk has no space", "node", _disk(full=True), _disk(full=False)),
     "disk-failing": Kind("every write fails", "node", _disk(failing=True), _disk(failing=False)),
     "disk-slow": Kind("every write takes longer, in seconds", "node", _disk(slow_s=-1), _disk(slow_s=0.0), 0.5),
+    "disk-torn": Kind(
+        "a crash leaves some of the records under way on the disk, the next cut short",
+        "node",
+        _disk(torn=True),
+        _disk(torn=False),
+    ),
+    "disk-forgets": Kind(
+        "a crash takes so many records that the disk called durable", "node", _disk(forgets=-1), _disk(forgets=0.0), 1.0
+    ),
     "clock-drift": Kind("the clock runs fast, in parts per million", "node", _drift, _no_drift, 500.0),
     "clock-jump": Kind("the wall clock is set forward, and back, in seconds", "node", _jump(1), _jump(-1), 30.0),
 }

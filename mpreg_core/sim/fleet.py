@@ -1,11 +1,13 @@
 """A whole federation in a world: built from a shape, asked and looked at as tests and scenarios need it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mpreg_core.contracts.api import Json, Scope
 from mpreg_core.contracts.members import Coordinates
 from mpreg_core.ids import NodeId, Tier
+from mpreg_core.node.actions import Invoke
 from mpreg_core.node.core import NodeCore
 from mpreg_core.node.parts import NodeSettings, PartsOf
 from mpreg_core.sim.network import Faults
@@ -22,12 +24,16 @@ FIRST: NodeId = "global-1"
 
 
 class Fleet:
-    """Nodes of one federation. `regions` says where each is; ids tell the place: `us-east-3-c2` is a cluster node."""
+    """Nodes of one federation. `regions` says where each is; ids tell the place: `us-east-3-c2` is a cluster node.
+
+    Each serves `mpreg.echo`; `handled` counts the payloads that its handlers got.
+    """
 
     def __init__(self, parts: PartsOf, seed: int = 1, faults: Faults | None = None) -> None:
         self.world = World(seed, faults)
         self.parts = parts
         self.regions: dict[NodeId, str] = {}
+        self.handled: Counter[bytes] = Counter()
 
     @classmethod
     def of_shape(
@@ -65,8 +71,12 @@ class Fleet:
             version="sim",
         )
         made = self.world.add(settings, self.parts)
-        made.handlers["mpreg.echo"] = lambda invoke: ("", invoke.payload)
+        made.handlers["mpreg.echo"] = self._echo
         return made
+
+    def _echo(self, invoke: Invoke) -> tuple[str, bytes]:
+        self.handled[invoke.payload] += 1
+        return "", invoke.payload
 
     # looking
 
@@ -101,11 +111,10 @@ class Fleet:
         """Write replicated state."""
         self.world.command(at, lambda core: core.replication.put(key, value, scope, None, None))
 
-    def request(self, at: NodeId, to: NodeId, timeout_s: float) -> int:
-        """Begin a request for an echo; gives the token of its outcome."""
-        return self._ask(
-            at, lambda core, token: core.requests.ask(token, "mpreg.echo", b'"hi"', ns(timeout_s), node=to)
-        )
+    def request(self, at: NodeId, to: NodeId, timeout_s: float, payload: str = '"hi"') -> int:
+        """Begin a request for an echo of a JSON text; gives the token of its outcome."""
+        body = payload.encode()
+        return self._ask(at, lambda core, token: core.requests.ask(token, "mpreg.echo", body, ns(timeout_s), node=to))
 
     def propose(self, at: NodeId, key: str, value: Json, timeout_s: float, scope: Scope = "pool") -> int:
         """Begin a proposal; gives the token of its outcome."""

@@ -1,17 +1,11 @@
-"""The report of one or two runs: one HTML page that needs nothing else, and the figures as JSON."""
+"""The report of one or several runs: one HTML page that needs nothing else, and the figures as JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
-from statistics import median
 
 from mpreg_core.contracts.api import Json
-from mpreg_core.sim.scenario import Outcome
-
-WIDTH, HEIGHT, MARGIN = 640, 200, 34
-COLOURS = ("#2f6fde", "#d9822b")
-BINS = 20
-
-Point = tuple[float, float]
+from mpreg_core.sim.plots import COLOURS, WIDTH, bars, histogram, lines
+from mpreg_core.sim.scenario import Load, Outcome
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f24; --dim: #667; --paper: #fff; --line: #dde; }
@@ -43,13 +37,18 @@ def figures(name: str, outcome: Outcome) -> dict[str, Json]:
         "virtual_s": round(outcome.virtual_s, 3),
         "frames": outcome.frames,
         "bytes": outcome.bytes,
-        "bytes_per_node_s": {tier: round(value, 1) for tier, value in outcome.bytes_per_node_s.items()},
+        "frames_per_node_s": {tier: round(load.frames_s, 2) for tier, load in outcome.tiers.items()},
+        "bytes_per_node_s": {tier: round(load.bytes_s, 1) for tier, load in outcome.tiers.items()},
+        "idle_frames_per_node_s": round(outcome.idle.frames_s, 2),
+        "idle_bytes_per_node_s": round(outcome.idle.bytes_s, 1),
         "requests": outcome.requests,
         "requests_answered": outcome.answered,
         "request_ms_p50": _quantile(outcome.request_ms, 0.5),
         "request_ms_p99": _quantile(outcome.request_ms, 0.99),
         "detection_s_p50": _quantile(outcome.detection_s, 0.5),
         "detection_s_max": _quantile(outcome.detection_s, 1.0),
+        "spread_s_p50": _quantile(outcome.spread_s, 0.5),
+        "spread_s_p99": _quantile(outcome.spread_s, 0.99),
         "false_failures": outcome.false_failures,
     }
 
@@ -60,29 +59,73 @@ def _quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def page(runs: Sequence[tuple[str, Outcome]], command: str) -> str:
-    """The page: verdict, figures side by side, curves and histograms, faults, and how to see it again."""
+    """The page: verdict, figures side by side, curves and histograms, loads, faults, and how to see it again."""
     first = runs[0][1]
+    outcomes = [outcome for _, outcome in runs]
     parts = [
-        f"<h1>{first.nodes} nodes, seed {first.plan.seed}</h1>",
+        f"<h1>{first.nodes:,} nodes, seed {first.plan.seed}</h1>",
         "".join(f"<p>{_verdict(name, outcome)}</p>" for name, outcome in runs),
         f"<h2>Figures</h2>{_table(runs)}",
         "<h2>Nodes that are ready</h2>"
-        + lines([[(at, 100 * share) for at, share in outcome.curve] for _, outcome in runs], "s", "%"),
+        + lines([[(at, 100 * share) for at, share in outcome.curve] for outcome in outcomes], "s", "%"),
         "<h2>Faults</h2>" + _faults(first),
         "<h2>From death to being known, first observer</h2>"
-        + histogram([outcome.detection_s for _, outcome in runs], "s"),
-        "<h2>Time of a request</h2>" + histogram([outcome.request_ms for _, outcome in runs], "ms"),
+        + histogram([outcome.detection_s for outcome in outcomes], "s"),
+        "<h2>From a write to each node that has it</h2>"
+        + histogram([[1000 * each for each in outcome.spread_s] for outcome in outcomes], "ms"),
+        "<h2>Time of a request</h2>" + histogram([outcome.request_ms for outcome in outcomes], "ms"),
+        *(f"<h2>Who sends most{_of(name, runs)}</h2>" + _busiest(outcome) for name, outcome in runs),
+        *(
+            f"<h2>By the size of a node's largest pool{_of(name, runs)}</h2>" + _pools(outcome)
+            for name, outcome in runs
+        ),
+        *_growth(runs),
         f"<h2>Again</h2><p><code>{escape(command)}</code></p>",
     ]
     if len(runs) > 1:
         legend = " ".join(
-            f'<span style="color:{colour}">&#9632; {escape(name)}</span>'
-            for (name, _), colour in zip(runs, COLOURS, strict=False)
+            f'<span style="color:{COLOURS[at % len(COLOURS)]}">&#9632; {escape(name)}</span>'
+            for at, (name, _) in enumerate(runs)
         )
         parts.insert(1, f"<p>{legend}</p>")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     title = f"<title>mpreg simulate</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}{title}{''.join(parts)}</html>\n"
+
+
+def _of(name: str, runs: Sequence[tuple[str, Outcome]]) -> str:
+    return f": {escape(name)}" if len(runs) > 1 else ""
+
+
+def _busiest(outcome: Outcome) -> str:
+    return bars([(name, load.bytes_s, _rate(load)) for name, load in outcome.busiest.items()])
+
+
+def _pools(outcome: Outcome) -> str:
+    """What a node sends, against how many it shares a pool with."""
+    named = [(f"{size} members ({nodes} nodes)", load) for size, (nodes, load) in outcome.pools.items()]
+    return bars([(name, load.bytes_s, _rate(load)) for name, load in named])
+
+
+def _rate(load: Load) -> str:
+    return f"{load.frames_s:,.1f} frames/s, {load.bytes_s:,.0f} B/s"
+
+
+def _growth(runs: Sequence[tuple[str, Outcome]]) -> list[str]:
+    """What each node costs at rest against how many there are, where several sizes were run."""
+    sizes = sorted(((outcome.nodes, outcome.idle) for _, outcome in runs), key=lambda size: size[0])
+    if sizes[0][0] == sizes[-1][0]:
+        return []
+    drawings = []
+    for what, unit, at in (("Frames", "frames/s", 0), ("Bytes", "B/s", 1)):
+        points = [(float(nodes), (load.frames_s, load.bytes_s)[at]) for nodes, load in sizes]
+        ratio = points[-1][1] / points[0][1] if points[0][1] else 0.0
+        drawings.append(
+            f"<h2>{what} per node at rest, against the number of nodes</h2>"
+            + lines([points], "nodes", unit, by_decades=True)
+            + f'<p class="dim">{ratio:.2f}x from {sizes[0][0]:,} to {sizes[-1][0]:,} nodes</p>'
+        )
+    return drawings
 
 
 def _verdict(name: str, outcome: Outcome) -> str:
@@ -128,68 +171,3 @@ def _faults(outcome: Outcome) -> str:
         for at, fault in enumerate(faults)
     )
     return f'<svg viewBox="0 0 {WIDTH} {len(faults) * row + 6}" role="img" aria-label="faults over time">{bars}</svg>'
-
-
-def lines(series: Sequence[Sequence[Point]], x_unit: str, y_unit: str) -> str:
-    """Curves over one another, from 0 up."""
-    points = [point for line in series for point in line]
-    if not points:
-        return '<p class="dim">nothing was measured</p>'
-    x_min, x_max = min(x for x, _ in points), max(x for x, _ in points)
-    y_max = max(y for _, y in points) or 1.0
-    drawn = ""
-    for line, colour in zip(series, COLOURS, strict=False):
-        path = " ".join(f"{_x(x, x_min, x_max):.1f},{_y(y, y_max):.1f}" for x, y in _thinned(line))
-        dash = ' stroke-dasharray="6 5"' if drawn else ""
-        drawn += f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-    return _frame(drawn, f"0 {x_unit}", f"{x_max - x_min:.0f} {x_unit}", f"{y_max:.3g} {y_unit}")
-
-
-def histogram(series: Sequence[Sequence[float]], unit: str) -> str:
-    """How often which value, in equal steps."""
-    values = [value for each in series for value in each]
-    if not values:
-        return '<p class="dim">nothing was measured</p>'
-    top = max(values) or 1.0
-    counts = [[sum(1 for value in each if _bin(value, top) == at) for at in range(BINS)] for each in series]
-    most = max(max(each) for each in counts) or 1
-    width = (WIDTH - 2 * MARGIN) / BINS / len(series)
-    drawn = "".join(
-        f'<rect x="{MARGIN + (at * len(series) + which) * width:.1f}" y="{_y(count, most):.1f}" '
-        f'width="{width * 0.9:.1f}" height="{HEIGHT - MARGIN - _y(count, most):.1f}" fill="{COLOURS[which]}"/>'
-        for which, each in enumerate(counts)
-        for at, count in enumerate(each)
-        if count
-    )
-    note = "; ".join(f"median {median(each):.3g} {unit} of {len(each)}" for each in series if each)
-    return _frame(drawn, f"0 {unit}", f"{top:.3g} {unit}", str(most)) + f'<p class="dim">{note}</p>'
-
-
-def _bin(value: float, top: float) -> int:
-    return min(BINS - 1, int(value / top * BINS))
-
-
-def _thinned(line: Sequence[Point]) -> Iterable[Point]:
-    """At most some 400 points: a screen has no more."""
-    step = max(1, len(line) // 400)
-    return [*line[::step], line[-1]] if line else []
-
-
-def _x(x: float, low: float, high: float) -> float:
-    return MARGIN + (x - low) / max(high - low, 1e-9) * (WIDTH - 2 * MARGIN)
-
-
-def _y(y: float, top: float) -> float:
-    return HEIGHT - MARGIN - y / top * (HEIGHT - 2 * MARGIN)
-
-
-def _frame(drawn: str, left: str, right: str, top: str) -> str:
-    base = HEIGHT - MARGIN
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
-        f'<line class="axis" x1="{MARGIN}" y1="{base}" x2="{WIDTH - MARGIN}" y2="{base}"/>'
-        f'<line class="axis" x1="{MARGIN}" y1="{MARGIN}" x2="{MARGIN}" y2="{base}"/>{drawn}'
-        f'<text x="{MARGIN}" y="{base + 16}">{escape(left)}</text>'
-        f'<text x="{WIDTH - MARGIN}" y="{base + 16}" text-anchor="end">{escape(right)}</text>'
-        f'<text x="{MARGIN}" y="{MARGIN - 8}">{escape(top)}</text></svg>'
-    )

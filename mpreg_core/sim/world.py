@@ -68,6 +68,8 @@ class SimNode:
     jumped_ns: int = 0
     instant_ns: int = 0
     steps: int = 0
+    frames_sent: int = 0
+    bytes_sent: int = 0
 
 
 class RunawayError(AssertionError):
@@ -75,17 +77,19 @@ class RunawayError(AssertionError):
 
 
 class World:
-    """Nodes, a clock that jumps from event to event, a network and disks."""
+    """Nodes, a clock that jumps from event to event, a network and disks. `progress` counts the events."""
 
     def __init__(self, seed: int, faults: Faults | None = None) -> None:
         self.now_ns = 1_000_000_000
         self.seed = seed
         self.network = Network(Random(f"{seed}/network"), faults or Faults())
+        self._chance = Random(f"{seed}/crash")
         self.nodes: dict[NodeId, SimNode] = {}
         self.frames = 0
         self.bytes = 0
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = 0
+        self.progress = 0
         self._digest = blake2b(digest_size=16)
 
     # the population
@@ -111,7 +115,6 @@ class World:
         node.alive, node.paused, node.stopped = True, False, ""
         node.life += 1
         node.events, node.results = [], {}
-        node.unwritten.clear()
         self._do(node, node.core.start(self._now(node), EPOCH_MS * NS_PER_MS + node.jumped_ns))
         return node
 
@@ -142,6 +145,9 @@ class World:
         node.alive = False
         node.life += 1
         node.due_ns = None
+        node.disk.crash(tuple(node.unwritten), self._chance)
+        node.unwritten.clear()
+        node.waiting.clear()
 
     def pause(self, node_id: NodeId) -> None:
         """Stop a process without killing it: what arrives waits."""
@@ -180,6 +186,7 @@ class World:
             at_ns, _, event = heappop(queue)
             if at_ns > self.now_ns:
                 self.now_ns = at_ns
+            self.progress += 1
             event()
         self.now_ns = until_ns
 
@@ -191,10 +198,15 @@ class World:
         self._do(node, node.core.finish())
 
     def leave(self, node_id: NodeId) -> None:
-        """Have a node announce its departure, then stop it."""
+        """Have a node announce its departure, then stop it. A paused process cannot announce anything."""
         node = self.nodes[node_id]
-        self._do(node, node.core.leave(self._now(node)))
+        if not node.paused:
+            self._do(node, node.core.leave(self._now(node)))
         self.crash(node_id)
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Do something after a while."""
+        self._at(self.now_ns + ns(delay_s), act)
 
     def digest(self) -> str:
         """A hash over every frame delivered so far, with its time and place."""
@@ -273,6 +285,8 @@ class World:
 
     def _transmit(self, node: SimNode, action: Transmit) -> None:
         size = len(action.frame)
+        node.frames_sent += len(action.to)
+        node.bytes_sent += size * len(action.to)
         for endpoint in action.to:
             target = self.nodes.get(endpoint.host)
             self.frames += 1
@@ -321,7 +335,7 @@ class World:
         node.unwritten.append(action)
 
         def synced() -> None:
-            if node.life != life:
+            if node.life != life or not node.unwritten:
                 return
             if node.disk.error:
                 self.command(node.id, lambda core: core.state.emit(None, StorageFailed(node.disk.error)))

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mpreg_core.testing.installed import installed_parts as installed_parts
     from mpreg_core.testing.kit import CHECKS as CHECKS
     from mpreg_core.testing.kit import Check as Check
     from mpreg_core.testing.kit import check_strategy as check_strategy
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mpreg_core.testing.subject import Subject as Subject
 
 _HOME = {
+    "installed_parts": "installed",
     "CHECKS": "kit",
     "Check": "kit",
     "check_strategy": "kit",

@@ -44,4 +44,11 @@ class Received(Struct, frozen=True, array_like=True, tag=4):
     member: NodeId
 
 
-Control = Hello | Welcome | Refused | Received
+class Goodbye(Struct, frozen=True, array_like=True, tag=5):
+    """The sender leaves a pool: its last record there, of status left."""
+
+    pool: PoolId
+    member: Member
+
+
+Control = Hello | Welcome | Refused | Received | Goodbye

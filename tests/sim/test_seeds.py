@@ -8,13 +8,8 @@ from random import SystemRandom
 
 import pytest
 
-from mpreg_core.assembly import parts_of
-from mpreg_core.config.load import read_config
-from mpreg_core.config.resolve import resolve
-from mpreg_core.plugin.discovery import load_plugins
-from mpreg_core.sim.faults import parse_faults
-from mpreg_core.sim.fleet import Fleet
-from mpreg_core.sim.scenario import Plan, Run
+from mpreg_core.sim import Fleet, Plan, Run, parse_faults
+from mpreg_core.testing import installed_parts
 
 SHAPE = (1, 2, 2, 1)
 DURATION_S = 60.0
@@ -24,9 +19,7 @@ STRATEGIES = {"default": (), "phi and graph": ("phi", "graph")}
 
 @pytest.fixture(scope="session")
 def parts():
-    config, _ = read_config(data={}, env={})
-    plugins = load_plugins()
-    return {name: parts_of(resolve(config, plugins, specs)) for name, specs in STRATEGIES.items()}
+    return {name: installed_parts(*specs) for name, specs in STRATEGIES.items()}
 
 
 @pytest.mark.parametrize("strategies", STRATEGIES)
@@ -38,3 +31,22 @@ def test_a_federation_under_drawn_faults_keeps_its_promises(parts, seed, strateg
     again = f"mpreg simulate --shape 1x2x2 --seed {seed} --duration 60 --faults default{specs}"
     print(f"seed {seed}: {outcome.digest}")
     assert outcome.held, f"{outcome.violations}; again: {again}"
+
+
+FOUND = {
+    "a storm of newcomers that leave together": "join-storm:us-east*60@5+30,region-loss:eu-west@10+40",
+    "a machine replaced by one that remembers nothing": (
+        "replace:eu-west-2-c2@21+12,leave:eu-west-2@25+10,join-storm:eu-west*20@26+8,disk-torn:us-east-2@27+9"
+    ),
+    "a paused hub that is told to leave": "pause:eu-west-2@18+16,leave:eu-west-2@25+10",
+    "a rolling restart": "rolling-restart:us-east@5+50",
+}
+"""Schedules that broke a promise once."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_broke_a_promise_once_does_not_again(parts, name):
+    shape = (1, 2, 2, 2)
+    faults = parse_faults(FOUND[name], Fleet.names_of(*shape), 1, 60)
+    outcome = Run(Plan(parts["default"], shape, 1, 60, faults)).play()
+    assert outcome.held, outcome.violations

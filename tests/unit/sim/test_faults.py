@@ -1,5 +1,6 @@
 """Faults: every kind does something and ends again; what is written is what happens; nonsense is told."""
 
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,11 @@ NODES = {"global-1": "us-east", "us-east": "us-east", "eu-west": "eu-west", "us-
 def picture(world):
     """What a fault may change, in a form to compare."""
     network = world.network
-    nodes = {
-        name: (node.alive, node.paused, node.disk.faults.full, node.disk.faults.failing, node.disk.faults.slow_s)
-        for name, node in world.nodes.items()
-    }
-    clocks = {name: (node.drift, node.jumped_ns) for name, node in world.nodes.items()}
-    ways = {(a, b) for a in world.nodes for b in world.nodes if network.connected(a, b)}
+    nodes = {name: (node.paused, astuple(node.disk.faults)) for name, node in world.nodes.items() if node.alive}
+    clocks = {name: (node.drift, node.jumped_ns) for name, node in world.nodes.items() if node.alive}
+    ways = {(a, b) for a in nodes for b in nodes if network.connected(a, b)}
     wrong = (network.faults.loss, network.faults.burst, network.faults.duplicate, network.faults.reorder)
-    times = (round(network.faults.delay_s, 9), round(network.faults.jitter_s, 9))
+    times = (round(network.faults.delay_s, 9), round(network.faults.jitter_s, 9), network.faults.bandwidth_bytes_s)
     return nodes, clocks, ways, wrong, times, dict(network.slow), dict(network.links)
 
 
@@ -29,7 +27,7 @@ def test_a_fault_of_each_kind_changes_the_world_and_its_end_changes_it_back(flee
     made = fleet()
     wants = KINDS[kind].wants
     target = {"node": "us-east-1", "region": "us-east", "pair": "us-east>eu-west", "": ""}[wants]
-    fault = Fault(kind, 0, 1, target, KINDS[kind].amount)
+    fault = Fault(kind, 0, 1, target, KINDS[kind].amount)  # a rolling restart begins with its first node
     before = picture(made.world)
     KINDS[kind].begin(made.world, fault, targets_of(fault, made.regions))
     assert picture(made.world) != before
