@@ -241,14 +241,15 @@ _SPEC = re.compile(
 def parse_faults(text: str, nodes: Mapping[NodeId, str], seed: int, duration_s: float) -> Schedule:
     """The schedule of `--faults`: comma-separated `KIND[:TARGET][*AMOUNT][@AT[+FOR]]`; what is left out is drawn.
 
-    `none` and `default` stand for no faults and for one of each usual kind. `nodes` are node -> region. Raises
+    `none` stands for no faults, `default` for one of each usual kind. `nodes` are node -> region. Raises
     `InvalidInputError`.
     """
     rng = Random(f"{seed}/faults")
     if text in ("", "none"):
         return ()
-    words = ",".join(DEFAULT_KINDS) if text == "default" else text
-    drawn = [_parsed(word.strip(), nodes, rng, duration_s) for word in words.split(",")]
+    words = [word.strip() for word in text.split(",")]
+    words = [each for word in words for each in (DEFAULT_KINDS if word == "default" else (word,))]
+    drawn = [_parsed(word, nodes, rng, duration_s) for word in words]
     return tuple(sorted(drawn, key=lambda fault: (fault.at_s, fault.kind, fault.target)))
 
 

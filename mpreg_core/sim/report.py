@@ -62,8 +62,9 @@ def page(runs: Sequence[tuple[str, Outcome]], command: str) -> str:
     """The page: verdict, figures side by side, curves and histograms, loads, faults, and how to see it again."""
     first = runs[0][1]
     outcomes = [outcome for _, outcome in runs]
+    sizes = ", ".join(f"{nodes:,}" for nodes in dict.fromkeys(outcome.nodes for outcome in outcomes))
     parts = [
-        f"<h1>{first.nodes:,} nodes, seed {first.plan.seed}</h1>",
+        f"<h1>{sizes} nodes, seed {first.plan.seed}</h1>",
         "".join(f"<p>{_verdict(name, outcome)}</p>" for name, outcome in runs),
         f"<h2>Figures</h2>{_table(runs)}",
         "<h2>Nodes that are ready</h2>"

@@ -237,7 +237,10 @@ def test_the_core_keeps_its_layers_and_its_purity() -> None:
     assert not complaints, "\n".join(complaints)
 
 
-@pytest.mark.parametrize("project", sorted((ROOT / "plugins").iterdir()), ids=lambda project: project.name)
+PROJECTS = [*sorted((ROOT / "plugins").iterdir()), ROOT / "contrib" / "mpreg-gossip-ring"]
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 def test_a_plugin_sees_the_public_core_and_no_other_plugin(project: Path) -> None:
     complaints = []
     for module, source, is_package in modules_under(project / project.name.replace("-", "_"), project):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mpreg_core.errors import InvalidInputError
-from mpreg_core.sim.faults import KINDS, Fault, parse_faults, targets_of
+from mpreg_core.sim.faults import DEFAULT_KINDS, KINDS, Fault, parse_faults, targets_of
 
 NODES = {"global-1": "us-east", "us-east": "us-east", "eu-west": "eu-west", "us-east-1": "us-east"}
 
@@ -48,6 +48,11 @@ def test_what_is_left_out_is_drawn_from_the_seed_and_lies_in_the_run():
     assert drawn[1] == parse_faults("default", NODES, 1, 60)
     assert drawn[1] != drawn[2]
     assert all(fault.at_s > 0 and fault.at_s + fault.for_s <= 60 for fault in drawn[1])
+
+
+def test_the_usual_faults_may_stand_beside_others():
+    drawn = parse_faults("default,region-loss", NODES, 1, 60)
+    assert sorted(fault.kind for fault in drawn) == sorted([*DEFAULT_KINDS, "region-loss"])
 
 
 @pytest.mark.parametrize("text", ["", "none"])
