@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,8 @@ def command(
     from mpreg_core.testing.kit import options_of
 
     options = dict(_option(text) for text in sets or ())
+    if ":" in target:
+        sys.path.insert(0, str(Path.cwd()))  # a file that one is writing, before it is installed
     try:
         specs = specs_of(target)
         for _, spec in specs:
