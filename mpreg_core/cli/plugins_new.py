@@ -84,6 +84,12 @@ def command(
     """Make a plugin project: a strategy that works and conforms, its tests, and how to go on."""
     from mpreg_core.errors import did_you_mean
 
+    if family in ("consensus", "transport"):
+        fail(
+            f"--family: {family} has no starting point that is small and keeps the contract: begin from a shipped one "
+            "(mpreg-consensus-quorum, mpreg-transport-tcp) and `mpreg plugins check`",
+            USAGE,
+        )
     if family not in TEMPLATES:
         fail(
             f"--family: expected one of {', '.join(TEMPLATES)}{did_you_mean(family, list(TEMPLATES))}, got {family!r}",

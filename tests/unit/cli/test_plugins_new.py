@@ -46,6 +46,7 @@ def test_the_project_of_each_family_conforms(tmp_path, family):
     ("args", "code", "words"),
     [
         (("new", "--family", "gosip"), 2, "did you mean 'gossip'?, got 'gosip'"),
+        (("new", "--family", "transport"), 2, "begin from a shipped one"),
         (("new", "--name", "My-Name"), 2, "expected lower-case letters, digits and _"),
         (("full",), 1, "is there already"),
     ],
