@@ -55,6 +55,12 @@ class NodeCore:
         self.requests = Requests(self.state, Locating(self.state, self.registry))
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
+        self._part_deadlines = (
+            self.hierarchy.next_deadline,
+            self.requests.next_deadline,
+            self.registry.next_deadline,
+            self.decisions.next_deadline,
+        )
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self._control = MessageDecoder((Hello, Welcome, Refused, Received, Goodbye))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
@@ -175,13 +181,10 @@ class NodeCore:
                 deadline = hosted.deadline
                 if deadline is not None and deadline < best:
                     best = deadline
-        for deadline in (
-            self.joining.deadline,
-            self.hierarchy.next_deadline(),
-            self.requests.next_deadline(),
-            self.registry.next_deadline(),
-            self.decisions.next_deadline(),
-        ):
+        if self.joining.deadline is not None and self.joining.deadline < best:
+            best = self.joining.deadline
+        for part_deadline in self._part_deadlines:
+            deadline = part_deadline()
             if deadline is not None and deadline < best:
                 best = deadline
         return best
@@ -216,14 +219,16 @@ class NodeCore:
         return self._token
 
     def _begin(self, now_ns: int) -> NodeState:
-        self.state.now_ns = max(now_ns, self.state.now_ns)
-        return self.state
+        state = self.state
+        if now_ns > state.now_ns:
+            state.now_ns = now_ns
+        return state
 
     def _end(self) -> list[Action]:
-        if self.state.events:
+        state = self.state
+        if state.events:
             self._drain_events()
-        actions = self.state.actions
-        self.state.actions = []
+        actions, state.actions = state.actions, []
         return actions
 
     def _drain_events(self) -> None:

@@ -1,12 +1,11 @@
-"""One strategy's machine in its place: guarded calls, cached deadline, and what happens when it breaks."""
+"""One strategy's machine in its place: its channel, its deadline, and what happens when it breaks."""
 
-from collections.abc import Callable
 from typing import Any
 
-from mpreg_core.contracts.effects import Effects
+from mpreg_core.ids import PLANE_OF, NodeId
 from mpreg_core.node.parts import Part
 from mpreg_core.units import NS_PER_S
-from mpreg_core.wire.codec import MessageDecoder
+from mpreg_core.wire.codec import FrameEncoder, MessageDecoder
 from mpreg_core.wire.envelope import channel_id
 
 REBUILDS_MAX = 3
@@ -21,24 +20,21 @@ class Hosted:
     one that breaks more than `REBUILDS_MAX` times a minute, is stopped instead.
     """
 
-    __slots__ = ("_breaks", "channel", "deadline", "decoder", "heard_ns", "machine", "part", "stopped")
+    __slots__ = (
+        "_breaks", "channel", "deadline", "decoder", "encode", "heard_ns", "machine", "part", "plane", "stopped",
+    )  # fmt: skip
 
-    def __init__(self, federation: str, pool: str, part: Part, machine: Any) -> None:
+    def __init__(self, federation: str, pool: str, me: NodeId, part: Part, machine: Any) -> None:
         self.part = part
+        self.plane = PLANE_OF[part.family]
         self.machine = machine
         self.channel = channel_id(federation, pool, part.family, part.protocol)
         self.decoder = MessageDecoder(part.messages)
+        self.encode = FrameEncoder(self.channel, me).encode
         self.deadline: int | None = machine.next_deadline()
         self.stopped = False
         self.heard_ns = 0
         self._breaks: list[int] = []
-
-    def call(self, name: str, *arguments: Any) -> Effects:
-        """Call the machine's method and read its next deadline. Whatever it raises comes through."""
-        method: Callable[..., Effects] = getattr(self.machine, name)
-        effects = method(*arguments)
-        self.deadline = self.machine.next_deadline()
-        return effects
 
     def broke(self, now_ns: int) -> bool:
         """Count a break; True if the strategy must be stopped for good."""

@@ -5,7 +5,7 @@ The stack calls its machines, turns their effects into actions and events, and k
 
 from collections.abc import Iterable, Sequence
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.consensus import Voters
@@ -15,7 +15,7 @@ from mpreg_core.contracts.events import StrategyFailed
 from mpreg_core.contracts.gossip import Item
 from mpreg_core.contracts.members import Member
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.ids import PLANE_OF, Family, NodeId, PoolId, PoolTier
+from mpreg_core.ids import Family, NodeId, Plane, PoolId, PoolTier
 from mpreg_core.limits import DATAGRAM_BYTES_MAX
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.membership.pool import PoolTable
@@ -24,7 +24,7 @@ from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.parts import Part, PoolParts, journal_name
 from mpreg_core.node.state import NodeState
 from mpreg_core.state.items import ItemStore
-from mpreg_core.wire.codec import FrameError, encode_body, encode_frame
+from mpreg_core.wire.codec import FrameError
 
 
 class PoolStack:
@@ -55,7 +55,7 @@ class PoolStack:
         self.clusters: dict[NodeId, Cluster] = {}
 
     def _build(self, part: Part) -> Hosted:
-        return Hosted(self._state.settings.federation, self.pool, part, self._machine(part))
+        return Hosted(self._state.settings.federation, self.pool, self._state.id, part, self._machine(part))
 
     def _machine(self, part: Part) -> object:
         state = self._state
@@ -78,8 +78,10 @@ class PoolStack:
         """Call a machine with `now_ns` first and carry out its effects. A machine that raises is replaced."""
         if hosted.stopped:
             return
+        machine = hosted.machine
         try:
-            effects = hosted.call(name, self._state.now_ns, *arguments)
+            effects = getattr(machine, name)(self._state.now_ns, *arguments)
+            hosted.deadline = machine.next_deadline()
         except Exception as error:
             self._broke(hosted, f"{type(error).__name__} in {name}: {error}")
             return
@@ -162,31 +164,28 @@ class PoolStack:
                 return
 
     def _send(self, hosted: Hosted, send: Send) -> None:
-        family = hosted.part.family
-        plane = PLANE_OF[family]
-        endpoints = tuple(self._reachable(send.to, family))
+        plane = hosted.plane
+        endpoints = self._reachable(send.to, hosted.part.family, plane)
         if not endpoints:
             return
         try:
-            frame = self._frame(hosted, send.message)
+            frame = hosted.encode(send.message)
         except (FrameError, TypeError) as error:
             self._broke(hosted, f"message cannot be sent: {error}")
             return
         lane = send.lane if len(frame) <= DATAGRAM_BYTES_MAX else "stream"
         self._state.actions.append(Transmit(endpoints, plane, lane, frame))
 
-    def _frame(self, hosted: Hosted, message: Struct) -> bytes:
-        return encode_frame(hosted.channel, self._state.id, encode_body(message))
-
-    def _reachable(self, to: Iterable[NodeId], family: Family) -> Iterable[Endpoint]:
-        plane = PLANE_OF[family]
+    def _reachable(self, to: Iterable[NodeId], family: Family, plane: Plane) -> tuple[Endpoint, ...]:
+        found: list[Endpoint] = []
         for node in to:
             entry = self.table.get(node)
             if entry is None or entry.member.status == "left" or node == self._state.id:
                 self._state.count("mpreg_sends_skipped_total", pool=self.pool, plane=plane)
-            elif (node, family) not in self.refused:
+            elif not self.refused or (node, family) not in self.refused:
                 address = entry.member.address
-                yield Endpoint(address.host, address.port(plane))
+                found.append(Endpoint(address.host, address.port(plane)))
+        return tuple(found)
 
     def router_broke(self, error: Exception) -> None:
         """The router raised in `route`."""

@@ -12,6 +12,8 @@ from mpreg_core.units import NS_PER_MS, NS_PER_S
 KM_PER_S = 200_000
 """Light in glass fibre, about two thirds of its speed in vacuum."""
 
+WAY_NS_MIN = NS_PER_MS // 100
+
 FRAME_OVERHEAD_BYTES = 28
 """IP and UDP headers, which take their share of the bandwidth."""
 
@@ -166,4 +168,4 @@ class Network:
         way_s += faults.delay_s + self.rng.random() * faults.jitter_s
         if self.slow or self.links:
             way_s += sum(link.delay_s for link in self._wrong(source, target))
-        return max(NS_PER_MS // 100, round(way_s * NS_PER_S))
+        return max(WAY_NS_MIN, int(way_s * NS_PER_S))

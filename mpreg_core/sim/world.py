@@ -69,6 +69,7 @@ class SimNode:
     instant_ns: int = 0
     steps: int = 0
     frames_sent: int = 0
+    name: bytes = b""
     bytes_sent: int = 0
 
 
@@ -97,7 +98,8 @@ class World:
     def add(self, settings: NodeSettings, parts_of: PartsOf, *, start: bool = True) -> SimNode:
         """Add a node; its id is its host name."""
         settings = replace(settings, seed=self.seed, address=address_of(settings.id), started_ms=self.wall_ms)
-        node = SimNode(settings.id, settings, parts_of, NodeCore(settings, parts_of), alive=False)
+        core = NodeCore(settings, parts_of)
+        node = SimNode(settings.id, settings, parts_of, core, alive=False, name=settings.id.encode())
         self.nodes[node.id] = node
         self.network.place(node.id, settings.coordinates)
         if start:
@@ -256,24 +258,29 @@ class World:
     def _do(self, node: SimNode, actions: list[Action]) -> None:
         self._count(node)
         for action in actions:
-            if isinstance(action, Transmit):
-                self._transmit(node, action)
-            elif isinstance(action, Notify):
-                node.events.append(action.occurrence)
-            elif isinstance(action, WriteRecord):
-                self._write(node, action)
-            elif isinstance(action, Invoke):
-                self._invoke(node, action)
-            elif isinstance(action, Complete):
-                node.results[action.token] = action.result
-            elif isinstance(action, StopNode):
-                node.stopped = action.reason
+            kind = type(action)
+            if kind is Transmit:
+                self._transmit(node, action)  # type: ignore[arg-type]
+            elif kind is Notify:
+                node.events.append(action.occurrence)  # type: ignore[union-attr]
+            else:
+                self._do_rarer(node, action)
         if node.alive:
             self._schedule(node)
 
+    def _do_rarer(self, node: SimNode, action: Action) -> None:
+        if isinstance(action, WriteRecord):
+            self._write(node, action)
+        elif isinstance(action, Invoke):
+            self._invoke(node, action)
+        elif isinstance(action, Complete):
+            node.results[action.token] = action.result
+        elif isinstance(action, StopNode):
+            node.stopped = action.reason
+
     def _count(self, node: SimNode) -> None:
         """Refuse to go on with a node that takes steps without end in one instant."""
-        if node.instant_ns // NS_PER_MS != self.now_ns // NS_PER_MS:
+        if self.now_ns - node.instant_ns >= NS_PER_MS:
             node.instant_ns, node.steps = self.now_ns, 0
         node.steps += 1
         if node.steps > STEPS_PER_INSTANT_MAX:
@@ -302,7 +309,7 @@ class World:
                     self._arrive(arrival, node, target, action)
 
     def _arrive(self, at_ns: int, source: SimNode, target: SimNode, action: Transmit) -> None:
-        life = target.life
+        life, plane, frame = target.life, action.plane, action.frame
 
         def deliver() -> None:
             if target.life != life or not target.alive:
@@ -310,9 +317,9 @@ class World:
             if target.paused:
                 target.waiting.append(deliver)
                 return
-            self._digest.update(f"{self.now_ns} {source.id} {target.id} {action.plane} ".encode() + action.frame)
-            remote = Endpoint(source.id, PORTS[action.plane])
-            self._do(target, target.core.on_frames(self._now(target), action.plane, remote, (action.frame,)))
+            self._digest.update(b"%d %b %b " % (self.now_ns, target.name, plane.encode()) + frame)
+            remote = Endpoint(source.id, PORTS[plane])
+            self._do(target, target.core.on_frames(self._now(target), plane, remote, (frame,)))
 
         self._at(at_ns, deliver)
 

@@ -48,9 +48,24 @@ def encode_body(message: Struct) -> bytes:
     return _encoder.encode(message)
 
 
+class FrameEncoder:
+    """Encodes the messages of one channel from one source: the head of the envelope is the same for all."""
+
+    def __init__(self, channel: int, source: NodeId) -> None:
+        empty = Raw(_encoder.encode(None))
+        self._head = _encoder.encode(Envelope(WIRE_VERSION, channel, source, empty))[: -len(bytes(empty))]
+
+    def encode(self, message: Struct) -> bytes:
+        """A whole frame. Raises as `encode_frame`."""
+        return _bounded(self._head + _encoder.encode(message))
+
+
 def encode_frame(channel: int, source: NodeId, body: bytes) -> bytes:
     """A whole frame. Raises `FrameError('oversized')`: a strategy must keep its messages under the limit."""
-    frame = _encoder.encode(Envelope(WIRE_VERSION, channel, source, Raw(body)))
+    return _bounded(_encoder.encode(Envelope(WIRE_VERSION, channel, source, Raw(body))))
+
+
+def _bounded(frame: bytes) -> bytes:
     if len(frame) > FRAME_BYTES_MAX:
         raise FrameError("oversized", f"expected at most {FRAME_BYTES_MAX} bytes, got {len(frame)}")
     return frame
@@ -58,8 +73,7 @@ def encode_frame(channel: int, source: NodeId, body: bytes) -> bytes:
 
 def decode_frame(frame: bytes) -> Envelope:
     """The envelope of a frame. Raises `FrameError` with code `oversized`, `bad_envelope` or `wire_version`."""
-    if len(frame) > FRAME_BYTES_MAX:
-        raise FrameError("oversized", f"expected at most {FRAME_BYTES_MAX} bytes, got {len(frame)}")
+    _bounded(frame)
     try:
         envelope = _envelopes.decode(frame)
     except _BAD as error:
