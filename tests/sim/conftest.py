@@ -112,7 +112,8 @@ COMBINATIONS = {
     "random": ("random",),
     "proximity": ("proximity",),
     "topology_aware": ("topology_aware",),
-    "mixed tiers": ("local:phi", "regional:graph", "global:random"),
+    "plumtree": ("plumtree",),
+    "mixed tiers": ("local:phi", "regional:graph", "regional:plumtree", "global:random"),
 }
 
 

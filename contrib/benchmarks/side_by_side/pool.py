@@ -1,0 +1,98 @@
+"""What both pools are made of: processes that are started, signalled, weighed and ended."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import Process as Handle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from side_by_side.board import Board
+
+LINE_BYTES_MAX = 1 << 20
+
+
+class Unavailable(Exception):
+    """It cannot be measured here; the text says why and what to do."""
+
+
+@dataclass
+class Process:
+    """One node."""
+
+    name: str
+    handle: Handle
+
+    def signal(self, number: signal.Signals) -> None:
+        """As `kill` does."""
+        self.handle.send_signal(number)
+
+    def cpu_s(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self.handle.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def end(self) -> None:
+        """Without ceremony."""
+        if self.handle.returncode is None:
+            self.handle.kill()
+        await self.handle.wait()
+
+
+class Pool(Protocol):
+    """A pool of either kind. Its nodes are `n0`, `n1` ...; all join `n0`."""
+
+    name: str
+    board: Board
+    processes: dict[str, Process]
+
+    async def start(self, count: int) -> None:
+        """Start all nodes, ready to join."""
+        ...
+
+    async def join(self) -> None:
+        """Have all of them join at once."""
+        ...
+
+    async def listen(self) -> None:
+        """Have the messages that reach each node noted on the board, as `event`."""
+        ...
+
+    async def publish(self, *texts: str) -> None:
+        """Send messages from `n0` to all."""
+        ...
+
+    async def stop(self) -> None:
+        """End everything."""
+        ...
+
+
+async def spawn(name: str, command: Sequence[str], env: dict[str, str] | None = None) -> Process:
+    """Start a node; both of its outputs come in one pipe."""
+    handle = await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=STDOUT, stdin=asyncio.subprocess.DEVNULL, limit=LINE_BYTES_MAX, env=env
+    )
+    return Process(name, handle)
+
+
+def which(name: str, remedy: str) -> str:
+    """A program's path. Raises `Unavailable`."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise Unavailable(f"{name} is not installed: {remedy}")
+    return found
+
+
+def loopback_bytes() -> int:
+    """Sent over loopback so far, by everybody."""
+    for line in Path("/proc/net/dev").read_text().splitlines():
+        name, _, fields = line.partition(":")
+        if name.strip() == "lo":
+            return int(fields.split()[8])
+    raise Unavailable("there is no interface lo")

@@ -1,0 +1,3 @@
+"""Plumtree: broadcast trees over a random overlay, for large pools."""
+
+__version__ = "0.1.0"
