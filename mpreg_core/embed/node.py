@@ -28,7 +28,6 @@ from mpreg_core.runtime.supervisor import supervise
 
 logger = logging.getLogger("mpreg.node")
 
-OBSERVE_EVERY_S = 0.05
 GRACE_S = 3.0
 
 
@@ -56,6 +55,7 @@ class Node:
         self._seed = seed
         self._exit = AsyncExitStack()
         self._observers = Observers(self._plugins.loaded)
+        self._observed = anyio.Event()
         self._narrator = Narrator()
         self._early: list[Occurrence] = []
         self._node: RunningNode | None = None
@@ -143,12 +143,15 @@ class Node:
             self._early.append(occurrence)
         else:
             self._node.on_occurrence(occurrence)
-        self._observers.publish(occurrence)
+        if self._observers.publish(occurrence):
+            self._observed.set()
 
     async def _observe(self) -> None:
         while True:
-            more = self._observers.drain()
-            await anyio.sleep(0 if more else OBSERVE_EVERY_S)
+            await self._observed.wait()
+            self._observed = anyio.Event()
+            while self._observers.drain():
+                await anyio.sleep(0)
 
     async def wait_stopped(self) -> str:
         """Wait until the node is to stop: the reason if it must (another node has its id), empty if it was asked to."""

@@ -44,8 +44,9 @@ class Observers:
         self._queue_max = queue_max
         self._observers = [_Observer(plugin) for plugin in plugins if plugin.observe is not None]
 
-    def publish(self, occurrence: Occurrence) -> None:
-        """Queue an event for every observer."""
+    def publish(self, occurrence: Occurrence) -> bool:
+        """Queue an event for every observer; True if there is one, so that it has to be drained."""
+        queued = False
         for observer in self._observers:
             if observer.stats.failed:
                 continue
@@ -53,6 +54,8 @@ class Observers:
                 observer.queue.popleft()
                 observer.stats.dropped += 1
             observer.queue.append(occurrence)
+            queued = True
+        return queued
 
     def drain(self) -> bool:
         """Call the observers with what is queued, `DRAIN_MAX` events each; True if some are left. Never raises."""
