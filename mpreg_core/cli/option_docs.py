@@ -62,6 +62,11 @@ def kind(found: dict[str, Any], defs: dict[str, Any]) -> str:
     name = str(found.get("type", "any"))
     if name == "array" and isinstance(found.get("items"), dict):
         name = f"list of {kind(found['items'], defs)}"
-    bounds = [f"{sign} {found[key]}" for key, sign in _BOUNDS.items() if key in found]
+    bounds = [f"{sign} {_plain(found[key])}" for key, sign in _BOUNDS.items() if key in found]
     bounds += [f"length {sign} {found[key]}" for key, sign in _LENGTHS.items() if key in found]
     return f"{name} {', '.join(bounds)}" if bounds else name
+
+
+def _plain(bound: float) -> float:
+    """60 for 60.0: `Annotated` keeps whichever of two equal bounds a process saw first."""
+    return int(bound) if bound == int(bound) else bound

@@ -22,8 +22,8 @@ def mended():
     lines = draft.splitlines(keepends=True)
     (machine,) = [node for node in ast.parse(draft).body if getattr(node, "name", "") == "Heartbeat"]
     places = {node.name: (node.lineno - 1, node.end_lineno) for node in machine.body}
-    for node in reversed(ast.parse("class Heartbeat:\n" + methods).body[0].body):
-        source = methods.splitlines(keepends=True)[node.lineno - 2 : node.end_lineno - 1]
+    for node in reversed(ast.parse(methods).body[0].body):
+        source = methods.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno]
         start, end = places[node.name]
         lines[start:end] = source
     return "".join(lines)

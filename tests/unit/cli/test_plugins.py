@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from mpreg_core.cli.lazy import speaks_of_commands
-from mpreg_core.cli.option_docs import schema
+from mpreg_core.cli.option_docs import kind, schema
 
 GOOD = """
 import pathlib, typer
@@ -187,6 +187,12 @@ def test_options_are_shown_as_a_table_and_as_json_schema(cli):
     assert schema["additionalProperties"] is False
     table = cli("plugins", "show", "swim", "--output", "table").stdout
     assert "probe_interval     number >= 0.05, <= 60            1.0      between two probes of this node." in table
+
+
+def test_a_bound_reads_alike_as_an_integer_and_as_a_float():
+    bounded = [{"type": "number", "exclusiveMinimum": low, "maximum": high} for low, high in ((0, 60), (0.0, 60.0))]
+    assert [kind(each, {}) for each in bounded] == ["number > 0, <= 60"] * 2
+    assert kind({"type": "number", "minimum": 0.05}, {}) == "number >= 0.05"
 
 
 def test_every_option_of_every_strategy_has_a_meaning(cli):
