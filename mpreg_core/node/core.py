@@ -66,7 +66,6 @@ class NodeCore:
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
         self._heard: dict[NodeId, int] = {}
         self._drops: dict[tuple[Plane, str], tuple[int, int]] = {}
-        self._maintain_ns = 0
         self._remembered = settings.remembered
         self._token = 0
 
@@ -87,7 +86,7 @@ class NodeCore:
         self.joining.start()
         if not self.joining.needed:
             state.set_life("ready")
-        self._maintain_ns = now_ns + MAINTAIN_NS
+        state.maintain_ns = now_ns + MAINTAIN_NS
         self._remember()
         return self._end()
 
@@ -169,13 +168,13 @@ class NodeCore:
         deadline = self.decisions.next_deadline()
         if deadline is not None and deadline <= now_ns:
             self.decisions.on_deadline()
-        if self._maintain_ns <= now_ns:
+        if self.state.maintain_ns <= now_ns:
             self._maintain()
         return self._end()
 
     def next_deadline(self) -> int:
         """When to call `on_deadline` at the latest."""
-        best = self._maintain_ns
+        best = self.state.maintain_ns
         for stack in self.state.lowest_first():
             for hosted in stack.hosted:
                 deadline = hosted.deadline
@@ -379,7 +378,7 @@ class NodeCore:
     def _maintain(self) -> None:
         """Now and then: forget what is long gone, write down what a restart needs."""
         state = self.state
-        self._maintain_ns = state.now_ns + MAINTAIN_NS
+        state.maintain_ns = state.now_ns + MAINTAIN_NS
         for stack in state.lowest_first():
             for node in stack.table.reap(state.now_ns):
                 stack.items.remove(f"m/{node}")

@@ -25,8 +25,12 @@ from mpreg_core.node.actions import StopNode
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
+from mpreg_core.units import NS_PER_S
 from mpreg_core.wire.control import Goodbye, Received, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
+
+REMEMBER_WITHIN_NS = NS_PER_S
+"""A changed list of voters is written down so soon; a restart before that goes by the list before it."""
 
 _BAD = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)
 
@@ -273,6 +277,7 @@ class Merging:
         known = self._state.voters.get(stack.pool)
         if known is None or epoch > known.epoch:
             self._state.voters[stack.pool] = Voters(epoch, ids)
+            self._state.maintain_ns = min(self._state.maintain_ns, self._state.now_ns + REMEMBER_WITHIN_NS)
         elif (epoch, ids) != (known.epoch, known.ids) and set(ids) >= set(known.ids):
             # The pool counts anew, for all others have forgotten. Whoever voted is here again: go on above it.
             stack.floor = known.epoch + 1

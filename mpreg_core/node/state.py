@@ -27,7 +27,8 @@ CounterKey = tuple[str, tuple[tuple[str, str], ...]]
 class NodeState:
     """Mutable, owned by `NodeCore`. `life` is starting, joining, ready, draining or stopped.
 
-    `review_ns` is when a hub next looks whether its summary changed; None before the start.
+    `review_ns` is when a hub next looks whether its summary changed; None before the start. `maintain_ns` is when the
+    node next forgets what is long gone and writes down what a restart needs.
     """
 
     def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
@@ -47,6 +48,7 @@ class NodeState:
         self.actions: list[Action] = []
         self.events: deque[tuple[PoolStack | None, Event]] = deque()
         self.review_ns: int | None = None
+        self.maintain_ns = 0
         self.rng = self.stream("node")
 
     def stream(self, *names: str) -> Random:

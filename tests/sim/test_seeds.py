@@ -40,6 +40,10 @@ FOUND = {
     ),
     "a paused hub that is told to leave": "pause:eu-west-2@18+16,leave:eu-west-2@25+10",
     "a rolling restart": "rolling-restart:us-east@5+50",
+    "a rolling restart so fast that nobody has been a voter for long": (
+        "rolling-restart:us-east@19.82+10.745,duplicate*0.1@24.16+8.28,jitter*0.05@25.126+17.057,"
+        "link-loss:us-east-1-c2>eu-west-2*0.5@26.396+10.574,loss*0.1@28.67+10.432"
+    ),
 }
 """Schedules that broke a promise once."""
 
