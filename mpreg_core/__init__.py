@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.members import Address as Address
     from mpreg_core.contracts.members import Coordinates as Coordinates
     from mpreg_core.contracts.members import Member as Member
+    from mpreg_core.contracts.members import NetworkCoordinates as NetworkCoordinates
     from mpreg_core.contracts.members import Speaks as Speaks
     from mpreg_core.contracts.members import Status as Status
     from mpreg_core.contracts.router import Forward as Forward
@@ -247,6 +248,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "Address",
         "Coordinates",
         "Member",
+        "NetworkCoordinates",
         "Speaks",
         "Status",
     ),

@@ -203,11 +203,14 @@ def distance_km(a: Member | None, b: Member | None) -> float | None:
 
 
 def round_trip_ns(view: View, peer: NodeId) -> int:
-    """The round trip to a member: as measured, else estimated from the distance, else `RTT_NS_UNKNOWN`."""
+    """The round trip to a member: as measured, else by network coordinates or distance, else `RTT_NS_UNKNOWN`."""
     measured = view.rtts_ns.get(peer)
     if measured is not None:
         return measured
-    km = distance_km(view.members.get(view.me), view.members.get(peer))
+    me, member = view.members.get(view.me), view.members.get(peer)
+    if me is not None and member is not None and me.network is not None and member.network is not None:
+        return me.network.round_trip_ns(member.network)
+    km = distance_km(me, member)
     return RTT_NS_UNKNOWN if km is None else round(km * RTT_NS_PER_KM)
 
 

@@ -70,6 +70,7 @@ class MemberView(Struct, frozen=True):
     member: Member
     rtt_ns: int | None
     since: float
+    rtt_estimate_ns: int | None = None  # by network coordinates
 
 
 class Check(Struct, frozen=True):

@@ -20,9 +20,9 @@ MessageT = TypeVar("MessageT", bound=Struct, contravariant=True)
 Evidence = Literal["refused", "reset", "unreachable", "heard"]
 """What the network itself said of a peer.
 
-`refused`: its host answered that nobody listens there (RST or port unreachable). `reset`: a live connection broke.
-`unreachable`: host or network could not be reached, or the connection attempt timed out. `heard`: a frame of it came
-in on any plane (at most one a second for a peer).
+`refused`: its host answered that nobody listens there (RST or port unreachable). `reset`: a live connection broke, or
+the peer ended it. `unreachable`: host or network could not be reached, or the connection attempt timed out. `heard`: a
+frame of it came in on any plane (at most one a second for a peer).
 """
 
 

@@ -1,5 +1,6 @@
 """A member of a pool: the record that every node of the pool holds of it."""
 
+from math import sqrt
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -15,6 +16,32 @@ class Coordinates(Struct, frozen=True, forbid_unknown_fields=True):
 
     latitude: Annotated[float, Meta(ge=-90, le=90)]
     longitude: Annotated[float, Meta(ge=-180, le=180)]
+
+
+Micros = Annotated[int, Meta(ge=-100_000_000, le=100_000_000)]
+"""Of round trip time; 100 s either way is further than any network goes."""
+
+
+class NetworkCoordinates(Struct, frozen=True, array_like=True):
+    """Where a node lies among the others by round trips: a point, and the height above it that all its ways add.
+
+    The round trip between two is the distance of their points and both heights. `error_permille` is how far off
+    estimates were of late.
+    """
+
+    x_us: Micros
+    y_us: Micros
+    z_us: Micros
+    height_us: Annotated[int, Meta(ge=0, le=100_000_000)]
+    error_permille: Annotated[int, Meta(ge=0, le=1500)]
+
+    def apart_us(self, other: "NetworkCoordinates") -> float:
+        """The distance of the two points."""
+        return sqrt((self.x_us - other.x_us) ** 2 + (self.y_us - other.y_us) ** 2 + (self.z_us - other.z_us) ** 2)
+
+    def round_trip_ns(self, other: "NetworkCoordinates") -> int:
+        """The round trip between the two nodes, as an estimate."""
+        return round((self.apart_us(other) + self.height_us + other.height_us) * 1000)
 
 
 class Address(Struct, frozen=True, array_like=True):
@@ -66,3 +93,4 @@ class Member(Struct, frozen=True, array_like=True, kw_only=True):
     tags: dict[str, str] = {}
     departures: int = 0  # how often it said good-bye and came back: with it, all count the changes of the pool alike
     floor: int = 0  # what it adds to the epoch of the pool's voters, to stay above one that it has known
+    network: NetworkCoordinates | None = None  # where it is by round trips, as of when it last told

@@ -16,6 +16,7 @@ from mpreg_core.contracts.api import (
     Status,
 )
 from mpreg_core.contracts.consensus import ProposalView
+from mpreg_core.contracts.members import Member
 from mpreg_core.contracts.router import Forward, Policy, Target
 from mpreg_core.errors import NoRouteError, NotFoundError
 from mpreg_core.ids import Family, NodeId
@@ -90,10 +91,21 @@ class Reads:
         """The members of all pools, by pool from the lowest up and id."""
         state = self._state
         return [
-            MemberView(stack.pool, entry.member, entry.rtt_ns, seconds(state.wall_offset_ns + entry.since_ns))
+            MemberView(
+                stack.pool,
+                entry.member,
+                entry.rtt_ns,
+                seconds(state.wall_offset_ns + entry.since_ns),
+                self._estimate_ns(entry.member),
+            )
             for stack in self._state.lowest_first()
             for entry in sorted(stack.table, key=lambda entry: entry.member.id)
         ]
+
+    def _estimate_ns(self, member: Member) -> int | None:
+        if member.network is None or member.id == self._state.id:
+            return None
+        return self._state.vivaldi.current().round_trip_ns(member.network)
 
     def topology(self) -> Json:
         """Nodes, edges, pools, clusters and summaries of hubs, as far as this node knows."""

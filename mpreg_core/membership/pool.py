@@ -74,11 +74,16 @@ class PoolTable:
         held = self._entries.get(me.id)
         self._entries[me.id] = Entry(me, held.since_ns if held and held.member.status == me.status else now_ns)
 
-    def measured(self, node: NodeId, rtt_ns: int) -> None:
-        """A round trip was measured."""
+    def measured(self, node: NodeId, rtt_ns: int) -> int | None:
+        """A round trip was measured. Gives the shorter of it and the one before, for one alone may have met a queue.
+
+        None if there is no such member, or nothing was measured before.
+        """
         entry = self._entries.get(node)
-        if entry is not None:
-            entry.rtt_ns = rtt_ns
+        if entry is None:
+            return None
+        before, entry.rtt_ns = entry.rtt_ns, rtt_ns
+        return before if before is None else min(before, rtt_ns)
 
     def is_news(self, member: Member) -> bool:
         """True if merging the record would change anything or call for an answer."""

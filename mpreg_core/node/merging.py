@@ -12,6 +12,7 @@ from mpreg_core.contracts.events import (
     Delivered,
     MemberChanged,
     Published,
+    RoundTrip,
     Verdict,
 )
 from mpreg_core.contracts.gossip import Item
@@ -231,6 +232,16 @@ class Merging:
         stack.tell_members((me,))
         self._set_voters(stack)
         stack.publish(topics.member_item(me, me.id, state.wall_ms))
+
+    def on_round_trip(self, stack: PoolStack, event: RoundTrip) -> None:
+        """A detector measured one: this node may lie elsewhere than it has said."""
+        state = self._state
+        rtt_ns = stack.table.measured(event.peer, event.rtt_ns)
+        peer = stack.table.member(event.peer)
+        if rtt_ns is not None and peer is not None and peer.network is not None:
+            state.vivaldi.sample(rtt_ns, peer.network)
+            if state.life == "ready" and state.vivaldi.should_publish(state.now_ns):
+                self.announce()
 
     def say_goodbye(self, stack: PoolStack) -> None:
         """Tell a pool that this node leaves it."""

@@ -15,6 +15,7 @@ from mpreg_core.errors import MpregError
 from mpreg_core.ids import Lane, NodeId, Plane, PoolId, PoolTier
 from mpreg_core.node.actions import Action, Complete, Notify, Transmit
 from mpreg_core.node.parts import NodeSettings, PartsOf
+from mpreg_core.node.vivaldi import Vivaldi
 from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.codec import FrameError, encode_body, encode_frame
 
@@ -50,6 +51,7 @@ class NodeState:
         self.review_ns: int | None = None
         self.maintain_ns = 0
         self.rng = self.stream("node")
+        self.vivaldi = Vivaldi(settings.coordinates, self.stream("vivaldi"))
 
     def stream(self, *names: str) -> Random:
         """A random stream of its own for each use, from the node's seed."""
@@ -90,6 +92,7 @@ class NodeState:
             tags=settings.tags,
             departures=departures,
             floor=floor,
+            network=self.vivaldi.published,
         )
 
     def stack_of(self, tier: PoolTier) -> "PoolStack | None":

@@ -29,7 +29,7 @@ def _verdict(core: "NodeCore", stack: PoolStack, event: Event) -> None:
 
 def _round_trip(core: "NodeCore", stack: PoolStack, event: Event) -> None:
     assert isinstance(event, RoundTrip)
-    stack.table.measured(event.peer, event.rtt_ns)
+    core.merging.on_round_trip(stack, event)
     stack.call(stack.gossip, "on_round_trip", event.peer, event.rtt_ns)
 
 

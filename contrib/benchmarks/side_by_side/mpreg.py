@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from side_by_side.board import Board, follow
-from side_by_side.pool import Process, Unavailable, spawn, which
+from side_by_side.pool import Process, Unavailable, spawn, user_of, which
 
 PATTERNS = (
     ("joined", re.compile(r"(\S+) in local:n0: joined")),
@@ -35,9 +35,11 @@ class MpregPool:
 
     def __init__(self, board: Board, base_port: int) -> None:
         self.board = board
+        self.halved = False
         self.processes: dict[str, Process] = {}
         self._base = base_port
         self._folder = tempfile.TemporaryDirectory()
+        Path(self._folder.name).chmod(0o755)  # the nodes run as other users
         self._tasks: list[asyncio.Task[None]] = []
         self._open: list[asyncio.StreamWriter] = []  # a writer that is forgotten closes its connection
         self._http: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -63,7 +65,7 @@ class MpregPool:
                 config["federation"] = {"peers": {"n0": {"host": "127.0.0.1", **hub}}}
             file = Path(self._folder.name) / f"n{index}.yaml"
             file.write_text(json.dumps(config))
-            process = await spawn(f"n{index}", [binary, "run", "--config", str(file)], env)
+            process = await spawn(f"n{index}", [binary, "run", "--config", str(file)], user_of(self, index, count), env)
             self.processes[process.name] = process
             assert process.handle.stdout is not None
             self._tasks.append(asyncio.create_task(follow(process.handle.stdout, process.name, self.board, PATTERNS)))
@@ -113,6 +115,11 @@ class MpregPool:
         body = json.dumps({"topic": "bench", "payload": text}).encode()
         head = ("POST /api/messages HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json")
         return "\r\n".join((*head, f"Content-Length: {len(body)}", "", "")).encode() + body
+
+    def ports(self, name: str) -> range:
+        """One for each plane and its metrics."""
+        first = self._port(int(name[1:]), 0)
+        return range(first, first + len(PLANES) + 1)
 
     async def stop(self) -> None:
         """End of all processes."""

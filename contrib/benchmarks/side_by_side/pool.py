@@ -15,6 +15,8 @@ from typing import Protocol
 from side_by_side.board import Board
 
 LINE_BYTES_MAX = 1 << 20
+FIRST_HALF_UID, SECOND_HALF_UID = 54_321, 54_322
+"""Whom the nodes of each half run as in a pool whose halves are to be cut apart."""
 
 
 class Unavailable(Exception):
@@ -45,9 +47,13 @@ class Process:
 
 
 class Pool(Protocol):
-    """A pool of either kind. Its nodes are `n0`, `n1` ...; all join `n0`."""
+    """A pool of either kind. Its nodes are `n0`, `n1` ...; all join `n0`.
+
+    With `halved`, set before the start, each half runs as a user of its own.
+    """
 
     name: str
+    halved: bool
     board: Board
     processes: dict[str, Process]
 
@@ -67,15 +73,36 @@ class Pool(Protocol):
         """Send messages from `n0` to all."""
         ...
 
+    def ports(self, name: str) -> range:
+        """Where a node listens. The nodes' ports follow each other in their order."""
+        ...
+
     async def stop(self) -> None:
         """End everything."""
         ...
 
 
-async def spawn(name: str, command: Sequence[str], env: dict[str, str] | None = None) -> Process:
-    """Start a node; both of its outputs come in one pipe."""
+def user_of(pool: Pool, index: int, count: int) -> int | None:
+    """Whom a node runs as; None for whoever started this."""
+    if not pool.halved:
+        return None
+    return FIRST_HALF_UID if index < count // 2 else SECOND_HALF_UID
+
+
+async def spawn(
+    name: str, command: Sequence[str], uid: int | None = None, env: dict[str, str] | None = None
+) -> Process:
+    """Start a node, as another user if `uid` is given; both of its outputs come in one pipe."""
+    if uid is not None and os.geteuid() != 0:
+        raise Unavailable("cutting a pool in halves needs root")
     handle = await asyncio.create_subprocess_exec(
-        *command, stdout=PIPE, stderr=STDOUT, stdin=asyncio.subprocess.DEVNULL, limit=LINE_BYTES_MAX, env=env
+        *command,
+        stdout=PIPE,
+        stderr=STDOUT,
+        stdin=asyncio.subprocess.DEVNULL,
+        limit=LINE_BYTES_MAX,
+        env=env,
+        user=uid,
     )
     return Process(name, handle)
 

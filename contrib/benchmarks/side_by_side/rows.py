@@ -1,53 +1,19 @@
-"""The work: each row forms a pool, does one thing with it, and gives figures in the row's unit."""
+"""The rows: each forms a pool, does one thing with it, and gives figures in the row's unit."""
 
 import asyncio
 import signal
 import statistics
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from side_by_side.pool import Pool, loopback_bytes
+from side_by_side.troubles import drops, pauses, split, stress
+from side_by_side.work import DETECT_S, SETTLE_S, Figures, Row, Work, form
 
-FORM_S = 120.0
-DETECT_S = 90.0
 IDLE_S = 20.0
 EVENTS = 20
 BURST = 200
 BURST_S = 60.0
-SETTLE_S = 3.0
-
-Figures = dict[str, float | None]
-"""Name of the figure -> value; None if it did not come about in time."""
-
-Work = Callable[[Pool, int], Awaitable[Figures]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """`goal` is the most that mpreg's share of serf's figure may be."""
-
-    what: str
-    work: Work
-    unit: str
-    goal: float
-
-
-async def form(pool: Pool, count: int) -> float | None:
-    """Seconds from the join of all until every list of members is complete."""
-    await pool.start(count)
-    names = list(pool.processes)
-    begun = time.monotonic()
-    await pool.join()
-    last = begun
-    for name in names:
-        found = await pool.board.all_say(
-            "joined", name, [other for other in names if other != name], FORM_S - (time.monotonic() - begun)
-        )
-        if found is None:
-            return None
-        last = max(last, found)
-    return last - begun
+NO_FAILURES = {"false failures": 0.0}
 
 
 async def formation(pool: Pool, count: int) -> Figures:
@@ -120,24 +86,6 @@ async def idle(pool: Pool, count: int) -> Figures:
     }
 
 
-async def pauses(pool: Pool, count: int) -> Figures:
-    """A fifth of the nodes is stopped for 8 s and runs for 1 s, for 90 s: who of the others is failed?"""
-    await form(pool, count)
-    await asyncio.sleep(SETTLE_S)
-    names = list(pool.processes)
-    paused = set(names[1::5][: count // 5])
-    steady = [name for name in names if name not in paused]
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
-        for number, seconds in ((signal.SIGSTOP, 8.0), (signal.SIGCONT, 1.0)):
-            for name in paused:
-                pool.processes[name].signal(number)
-            await asyncio.sleep(seconds)
-    wrong = sum(len(pool.board.seen["failed", name]) for name in steady)
-    suspected = sum(len(pool.board.seen["suspected", name]) for name in steady)
-    return {"false failures": float(wrong), "suspicions": float(suspected)}
-
-
 ROWS = {
     "formation": Row("all join the first at once: lists complete", formation, "s", 0.5),
     "kill": Row("kill -9: all others know", death(signal.SIGKILL, "failed"), "s", 0.2),
@@ -145,6 +93,12 @@ ROWS = {
     "leave": Row("graceful leave: all others know", death(signal.SIGINT, "left"), "s", 0.1),
     "event": Row("one broadcast to the last member", broadcasts, "s", 0.1),
     "burst": Row("200 broadcasts at once: all have all", burst, "s", 0.1),
-    "idle": Row("at rest", idle, "", 0.35),
-    "pauses": Row("a fifth paused 8 s, runs 1 s: about the others", pauses, "", 1.0),
+    "idle": Row("at rest", idle, "", 0.35, most={"CPU s/node/min": 0.2, **NO_FAILURES}),
+    "split": Row("halves cut off for 75 s", split, "s", 0.2, goals={"all back": 0.15}),
+    "drops": Row("a fifth of all datagrams lost, 60 s", drops, "", 1.0, most=NO_FAILURES),
+    "stress": Row("four busy loops at nice -20, 60 s", stress, "", 1.0, most=NO_FAILURES),
+    "pauses": Row("a fifth paused 8 s, runs 1 s, 90 s: of the others", pauses(5, 8, 1, 90), "", 1.0, most=NO_FAILURES),
+    "long-pauses": Row(
+        "a third paused 16 s, runs 0.3 s, 100 s: of the others", pauses(3, 16, 0.3, 100), "", 0.2, most=NO_FAILURES
+    ),
 }

@@ -8,7 +8,7 @@ import msgspec
 
 from side_by_side.board import Board, follow
 from side_by_side.msgpack_stream import Unpacker
-from side_by_side.pool import Process, Unavailable, spawn, which
+from side_by_side.pool import Process, Unavailable, spawn, user_of, which
 
 PATTERNS = (
     ("joined", re.compile(r"EventMemberJoin: (\S+)")),
@@ -84,6 +84,7 @@ class SerfPool:
 
     def __init__(self, board: Board, base_port: int) -> None:
         self.board = board
+        self.halved = False
         self.processes: dict[str, Process] = {}
         self._base = base_port
         self._rpcs: dict[str, Rpc] = {}
@@ -95,7 +96,9 @@ class SerfPool:
         for index in range(count):
             bind, rpc = self._base + 2 * index, self._base + 2 * index + 1
             command = [binary, "agent", f"-node=n{index}", f"-bind=127.0.0.1:{bind}", f"-rpc-addr=127.0.0.1:{rpc}"]
-            process = await spawn(f"n{index}", [*command, "-profile=lan", "-log-level=info"])
+            process = await spawn(
+                f"n{index}", [*command, "-profile=lan", "-log-level=info"], user_of(self, index, count)
+            )
             self.processes[process.name] = process
             assert process.handle.stdout is not None
             self._tasks.append(asyncio.create_task(follow(process.handle.stdout, process.name, self.board, PATTERNS)))
@@ -128,6 +131,11 @@ class SerfPool:
         """User events from the first."""
         for text in texts:
             self._rpcs["n0"].send("event", {"Name": "bench", "Payload": text.encode(), "Coalesce": False})
+
+    def ports(self, name: str) -> range:
+        """For the others and for its clients."""
+        first = self._base + 2 * int(name[1:])
+        return range(first, first + 2)
 
     async def stop(self) -> None:
         """End of all processes."""

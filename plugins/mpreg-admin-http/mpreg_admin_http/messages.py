@@ -77,8 +77,22 @@ class Ports(Struct, frozen=True):
     http: int
 
 
+class NetworkAnswer(Struct, frozen=True):
+    """Network coordinates (Vivaldi): two nodes are as far apart as their points, plus both heights.
+
+    `error` is how far off estimates were of late: 0.1 is a tenth.
+    """
+
+    position_ms: tuple[float, float, float]
+    height_ms: float
+    error: float
+
+
 class MemberAnswer(Struct, frozen=True, kw_only=True):
-    """A member of one pool. `address` is host and membership port; `since` the time of its last change."""
+    """A member of one pool. `address` is host and membership port; `since` the time of its last change.
+
+    `rtt_ms` was measured last; `rtt_estimate_ms` is what the network coordinates of both nodes say.
+    """
 
     id: str
     pool: str
@@ -96,6 +110,8 @@ class MemberAnswer(Struct, frozen=True, kw_only=True):
     draining: bool
     load: float
     tags: dict[str, str]
+    rtt_estimate_ms: float | None
+    network: NetworkAnswer | None
 
 
 class MembersAnswer(Struct, frozen=True):

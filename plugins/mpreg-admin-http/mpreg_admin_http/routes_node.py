@@ -6,6 +6,7 @@ from mpreg_admin_http.messages import (
     MemberAnswer,
     MembersAnswer,
     MembersQuery,
+    NetworkAnswer,
     Nothing,
     Ports,
     Ready,
@@ -17,7 +18,7 @@ from mpreg_admin_http.messages import (
 from mpreg_admin_http.ring import event_json
 from mpreg_admin_http.route import Answer, AnyRoute, Route
 from mpreg_admin_http.sse import EventStream, Sink, frame
-from mpreg_core import NS_PER_MS, Endpoint, HealthReport, Json, MemberView
+from mpreg_core import NS_PER_MS, Endpoint, HealthReport, Json, MemberView, NetworkCoordinates
 
 
 async def health(call: Call[Nothing, Nothing]) -> Answer:
@@ -70,7 +71,14 @@ def member_answer(view: MemberView) -> MemberAnswer:
         draining=member.draining,
         load=member.load,
         tags=member.tags,
+        rtt_estimate_ms=None if view.rtt_estimate_ns is None else round(view.rtt_estimate_ns / NS_PER_MS, 3),
+        network=None if member.network is None else _network(member.network),
     )
+
+
+def _network(at: NetworkCoordinates) -> NetworkAnswer:
+    position_ms = (at.x_us / 1000, at.y_us / 1000, at.z_us / 1000)
+    return NetworkAnswer(position_ms, at.height_us / 1000, at.error_permille / 1000)
 
 
 async def topology(call: Call[Nothing, Nothing]) -> Json:

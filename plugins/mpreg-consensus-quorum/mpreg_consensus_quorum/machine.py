@@ -127,6 +127,7 @@ class Quorum:
                 self._members.discard(member.id)
             elif len(self._members) < MEMBERS_PER_POOL_MAX:
                 self._members.add(member.id)
+        self._reader.on_change(now_ns)
         return NOTHING
 
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from mpreg_consensus_quorum.ledger import Ledger, checkpoint_due
 from mpreg_consensus_quorum.messages import QuorumMessage
 from mpreg_consensus_quorum.records import Record, encode
-from mpreg_core import Effect, Effects, Emit, Event, NodeId, Persist, Send
+from mpreg_core import Effect, Effects, Emit, Event, Lane, NodeId, Persist, Send
 
 IN_FLIGHT_MAX = 1_000
 """Records on their way to the disk; when it does not keep up, messages and proposals are refused."""
@@ -46,12 +46,12 @@ class Out:
         """Let this node handle a message of its own in this step."""
         self.inbox.append(message)
 
-    def answer(self, to: NodeId, message: QuorumMessage) -> None:
+    def answer(self, to: NodeId, message: QuorumMessage, lane: Lane = "stream") -> None:
         """Answer one node, perhaps this one, without a record."""
         if to == self._me:
             self.inbox.append(message)
         else:
-            self._at_once.append(Send((to,), message, "stream"))
+            self._at_once.append(Send((to,), message, lane))
 
     def emit(self, event: Event) -> None:
         """State a fact."""

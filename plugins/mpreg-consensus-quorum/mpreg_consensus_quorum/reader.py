@@ -24,10 +24,13 @@ from mpreg_consensus_quorum.messages import (
     is_key,
 )
 from mpreg_consensus_quorum.proposer import Proposer
-from mpreg_core import NS_PER_S, NodeId, ReadDone
+from mpreg_core import NS_PER_S, Lane, NodeId, ReadDone
 
 SYNC_INTERVAL_NS = 5 * NS_PER_S
-"""Every so often, give or take a quarter, a member asks one voter what it missed."""
+"""So long after a decision or a change of members, give or take a quarter, a member asks one voter what it missed.
+
+While nothing happens it asks ever more seldom, up to eight times as long apart: a pool at rest is silent.
+"""
 
 READS_MAX = 1_000
 """Reads that wait; further ones are refused at once."""
@@ -62,6 +65,7 @@ class Reader:
         self._votes: dict[str, dict[NodeId, tuple[int, int]]] = {}  # key -> voter -> (instance, epoch) of its vote
         self._behind: dict[str, tuple[int, NodeId]] = {}  # key -> (instance decided, who said so)
         self._fetching: set[str] = set()
+        self._syncs_at_rest = 0
 
     @property
     def waiting_count(self) -> int:
@@ -105,8 +109,15 @@ class Reader:
         self._round = None
         self._nonce = max(self._nonce, self._desk.ledger.boot << _NONCE_BITS)
         self._desk.timers.cancel(("round", ""))
+        self._syncs_at_rest = 0
         self._set_sync(now_ns)
         self._begin(now_ns)
+
+    def on_change(self, now_ns: int) -> None:
+        """Something happened of which this node may have missed a part: ask soon."""
+        if self._syncs_at_rest:
+            self._syncs_at_rest = 0
+            self._set_sync(now_ns)
 
     def on_inquire(self, sender: NodeId, message: Inquire) -> None:
         """The voter's part: report what changed."""
@@ -120,7 +131,8 @@ class Reader:
             boot = desk.ledger.boot
             since = message.since if message.boot == boot else 0
             entries, upto, more = desk.ledger.inventory(since)
-            desk.out.answer(sender, Inventory(message.nonce, boot, since, upto, more, entries))
+            lane = _lane(message.nonce)
+            desk.out.answer(sender, Inventory(message.nonce, boot, since, upto, more, entries), lane)
 
     def on_inventory(self, now_ns: int, sender: NodeId, message: Inventory) -> None:
         """A voter's report. It counts for the round that asked for it, when it has no gap to what was known."""
@@ -164,6 +176,7 @@ class Reader:
 
     def on_sync(self, now_ns: int) -> None:
         """From time to time: ask one voter what this node missed."""
+        self._syncs_at_rest += 1
         self._set_sync(now_ns)
         others = self._desk.electorate.others
         if self._desk.electorate.ready and others:
@@ -192,6 +205,7 @@ class Reader:
         if key in self._fetching:
             self._fetching.discard(key)
             self._fetch()
+        self.on_change(now_ns)
         self._check(now_ns)
 
     def on_empty(self, now_ns: int, key: str) -> None:
@@ -267,7 +281,7 @@ class Reader:
 
     def _inquire(self, voter: NodeId, nonce: int) -> None:
         boot, since = self._cursors.get(voter, (0, 0))
-        self._desk.out.answer(voter, Inquire(self._desk.electorate.stamp, nonce, boot, since))
+        self._desk.out.answer(voter, Inquire(self._desk.electorate.stamp, nonce, boot, since), _lane(nonce))
 
     def _fetch(self) -> None:
         """Ask for decisions that are known to exist, a batch at a time, of one member that has them."""
@@ -292,7 +306,12 @@ class Reader:
             del self._votes[key]
 
     def _set_sync(self, now_ns: int) -> None:
-        self._desk.timers.set(("sync", ""), now_ns + self._desk.wait_ns(SYNC_INTERVAL_NS, 0))
+        self._desk.timers.set(("sync", ""), now_ns + self._desk.wait_ns(SYNC_INTERVAL_NS, self._syncs_at_rest))
+
+
+def _lane(nonce: int) -> Lane:
+    """A round waits for its answers. Outside of one a lost question is asked again, and is not worth a connection."""
+    return "stream" if nonce else "datagram"
 
 
 def _is_plausible(entry: Entry) -> bool:

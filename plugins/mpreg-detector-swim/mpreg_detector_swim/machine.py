@@ -6,7 +6,8 @@
     suspicion     it refutes with a higher incarnation, or it is convicted
 
 Das, Gupta, Motivala: SWIM (DSN 2002); Dadgar, Phillips, Currey: Lifeguard (arXiv 1707.00788). Beyond both: what the
-kernel knows (a refused port is proof that a process died), and slow probes of failed members, so that partitions heal.
+kernel knows (a refused port is proof that a process died; `witness` keeps the connections that tell it), and slow
+probes of failed members, so that partitions heal.
 
 In a pool of n whose messages arrive, a crash is known to the first member after 1.6 intervals on average, and is
 convicted at the latest after (2n - 3) * probe_interval + 2 * probe_timeout + suspicion_timeout. A node in trouble
@@ -37,6 +38,7 @@ from mpreg_detector_swim.options import SwimOptions
 from mpreg_detector_swim.prober import HEAL_INTERVALS, Prober
 from mpreg_detector_swim.probes import RELAYS_MAX, Counts, Relay
 from mpreg_detector_swim.timers import Timers
+from mpreg_detector_swim.witness import Witness
 
 NACK_AT = 0.8
 """A helper sends its nack after this part of the time-out, so that it arrives before the asker gives up."""
@@ -89,6 +91,7 @@ class Swim:
             self._next_seq,
             self._out,
         )
+        self._witness = Witness(self._me, self._timers, self._out)
         self._relays: dict[int, Relay] = {}
         self._seq = rng.getrandbits(32)  # an ack to an earlier life of this node matches nothing
         self._accusers: list[NodeId] = []  # to be told of the refutation
@@ -103,6 +106,7 @@ class Swim:
             "probe": self._prober.on_over,
             "confirm": self._prober.on_confirm_again,
             "relay": self._on_relay_over,
+            "witness": lambda now_ns, _: self._witness.on_due(now_ns, self._opinions.present),
         }
 
     # inputs
@@ -151,6 +155,7 @@ class Swim:
             elif self._opinions.adopt_own(member) and self._accusers:
                 self._out.append(Send(tuple(self._accusers), News((self._opinions.own_update(),))))
                 self._accusers.clear()
+        self._witness.on_change(now_ns)
         return self._end()
 
     def on_evidence(self, now_ns: int, peer: NodeId, evidence: Evidence) -> Effects:

@@ -4,7 +4,7 @@ Each round is a Fisher-Yates shuffle done one draw at a time: `_ids[:_drawn]` ha
 drawn from the rest. So a member is probed once a round and waits at most 2n - 1 turns, however the rounds fall.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from mpreg_core import NodeId
@@ -21,6 +21,9 @@ class Ring:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._ids)
 
     def add(self, peer: NodeId) -> None:
         """Take in an id; its turn comes in the round that runs."""

@@ -5,7 +5,7 @@ Push: a node that hears of an item for the first time sends it on at once, to `f
 items come thick, they are collected for a moment and leave together.
 
 Repair: each interval a node compares with the next on the ring and with one chosen member; see `kept_repair` and
-`message_repair`. When nothing is new for some rounds, the interval grows to `REST_MAX` times its length. An item that
+`message_repair`. When nothing is new for some rounds, the interval grows, to `REST_NS` at most. An item that
 came by repair is news to others as well, so it is pushed on, unless there are so many that this is a new member
 being filled.
 
@@ -21,6 +21,7 @@ from mpreg_core import (
     BULK,
     NOTHING,
     NS_PER_MS,
+    NS_PER_S,
     URGENT,
     Delivered,
     Effect,
@@ -69,8 +70,9 @@ PUSH_REPAIRED_MAX = 64
 """Items of one repair message that are pushed on."""
 
 BUSY_ROUNDS = 3
-REST_MAX = 8
-"""After `BUSY_ROUNDS` rounds without anything new the interval doubles each round, up to `REST_MAX` times."""
+REST_NS = 8 * NS_PER_S
+QUIET_ROUNDS_MAX = 32
+"""After `BUSY_ROUNDS` rounds without anything new the interval doubles each round, up to `REST_NS`."""
 
 FILL_NS = 20 * NS_PER_MS
 """A node that finds itself new in a pool makes its first exchange within this time, and the next ones as quickly."""
@@ -300,8 +302,8 @@ class EpidemicMachine:
     def _exchange(self, now_ns: int) -> list[Effect]:
         peers, rng = self._peers, self._rng
         self._recent.expire(now_ns)
-        rest = min(1 << max(0, self._quiet_rounds - BUSY_ROUNDS), REST_MAX)
-        self._quiet_rounds = min(self._quiet_rounds + 1, BUSY_ROUNDS + REST_MAX)
+        rest = min(1 << max(0, self._quiet_rounds - BUSY_ROUNDS), max(1, REST_NS // self._interval_ns))
+        self._quiet_rounds = min(self._quiet_rounds + 1, QUIET_ROUNDS_MAX)
         # At rest the ring takes turns with the chosen member: one small datagram a round.
         targets: list[NodeId | None] = []
         if rest == 1 or rng.random() < 0.5:

@@ -39,6 +39,7 @@ class Peers:
         self.failed: list[NodeId] = []
         self.regions: list[Region] = [me.region]
         self._coordinates = me.coordinates
+        self._network = me.network
         self._members: dict[NodeId, Member] = {}
         self._rings: dict[Region, _Ring] = {me.region: [_place(me.id)]}
         self._ring: _Ring = [_place(me.id)]
@@ -127,18 +128,21 @@ class Peers:
             self.near_in_region.put(member.id, cost_ns)
 
     def _guess_ns(self, member: Member) -> int:
+        if self._network is not None and member.network is not None:
+            return self._network.round_trip_ns(member.network)
         if self._coordinates is not None and member.coordinates is not None:
             return round((1.0 + distance_km(self._coordinates, member.coordinates) / KM_PER_MS) * NS_PER_MS)
         return SAME_REGION_NS if member.region == self.region else OTHER_REGION_NS
 
     def _update_me(self, me: Member) -> None:
-        moved = (me.region, me.coordinates) != (self.region, self._coordinates)
+        moved = (me.region, me.coordinates, me.network) != (self.region, self._coordinates, self._network)
         if me.region != self.region:
             self._leave_ring(self.me, self.region)
             self.region = me.region
             insort(self._ring_of(me.region), _place(me.id))
             insort(self._ring, _place(me.id))
         self._coordinates = me.coordinates
+        self._network = me.network
         if moved:
             self.near_in_region = Ranks(self.me)
             for peer in self.live:

@@ -8,6 +8,7 @@ from mpreg_core import (
     BULK,
     NOTHING,
     NS_PER_MS,
+    NS_PER_S,
     URGENT,
     Delivered,
     Effect,
@@ -47,7 +48,10 @@ COLLECT_NS = 5 * NS_PER_MS
 
 WAITING_MAX = 4096
 BUSY_ROUNDS = 3
-REST_MAX = 8
+REST_NS = 8 * NS_PER_S
+QUIET_ROUNDS_MAX = 32
+"""After `BUSY_ROUNDS` rounds without anything new the interval doubles each round, up to `REST_NS`."""
+
 FILL_NS = 20 * NS_PER_MS
 """A node that is new in a pool compares within this time."""
 
@@ -294,8 +298,8 @@ class Plumtree:
 
     def _compare(self, now_ns: int) -> list[Effect]:
         self._recent.expire(now_ns)
-        rest = min(1 << max(0, self._quiet_rounds - BUSY_ROUNDS), REST_MAX)
-        self._quiet_rounds = min(self._quiet_rounds + 1, BUSY_ROUNDS + REST_MAX)
+        rest = min(1 << max(0, self._quiet_rounds - BUSY_ROUNDS), max(1, REST_NS // self._interval_ns))
+        self._quiet_rounds = min(self._quiet_rounds + 1, QUIET_ROUNDS_MAX)
         self._compare_ns = now_ns + 1 + int(self._interval_ns * rest * (0.75 + 0.5 * self._rng.random()))
         peer = self._links.anyone()
         return [Send((peer,), self._comparing.digest())] if peer is not None else []

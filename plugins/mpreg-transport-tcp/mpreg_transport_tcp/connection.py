@@ -98,6 +98,8 @@ class Connection:
         except OSError as error:
             reports.evidence(self.to or self.remote, evidence_of(error))
             return True
+        if not chunk and self.open and self.to is not None:
+            reports.evidence(self.to, "reset")  # a kernel that buries a process says good-bye in its name
         held = framer.pending_bytes
         if frames := framer.feed(chunk):
             self._frames_in += len(frames)

@@ -11,7 +11,7 @@ class TcpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     - `tcp_nodelay`: send at once instead of waiting for the acknowledgement of earlier bytes (RFC 896, Nagle). The
       transport writes whole batches, so waiting only adds delay; turn it off for links that charge by the packet.
     - `tcp_keepalive`: probe an idle connection (RFC 9293, 3.8.4), so that a peer whose host vanished without a word is
-      noticed after about a minute.
+      noticed after two and a half minutes.
     - `connection_pooling`: keep one connection per peer and plane. Off: every batch opens a connection and ends it,
       for networks whose middle boxes cut idle connections; peers that do not listen cannot be answered then.
     - `max_connections_per_node`: connections that a remote host may always have here, all planes together. It is a

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from mpreg_consensus_quorum.machine import Quorum
+from mpreg_consensus_quorum.messages import Inquire, Inventory
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.plugin import SPEC
 from mpreg_consensus_quorum.records import Record
@@ -287,7 +288,8 @@ class Pool:
     def send(self, process: Process, send: Send) -> None:
         frame = encode(send.message)
         assert type(send.message) in SPEC.messages
-        assert send.lane == "stream"
+        is_sync = isinstance(send.message, (Inquire, Inventory)) and not send.message.nonce
+        assert send.lane == ("datagram" if is_sync else "stream")
         for to in send.to:
             assert to != process.id
             if to not in self.nodes:

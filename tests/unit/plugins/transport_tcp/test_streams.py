@@ -119,7 +119,7 @@ async def test_a_refused_connection_is_evidence_and_is_not_tried_again_at_once(s
         assert one.sink.evidence == [(nobody, "refused")]
 
 
-async def test_a_clean_end_is_no_evidence_and_the_connection_is_forgotten(serve: Any, wait_until: Any) -> None:
+async def test_the_end_of_a_connection_is_evidence_to_whom_opened_it(serve: Any, wait_until: Any) -> None:
     async with serve() as one:
         async with serve() as two:
             await one.send(two.gossip, b"x")
@@ -130,7 +130,22 @@ async def test_a_clean_end_is_no_evidence_and_the_connection_is_forgotten(serve:
             return bool(one.transport.stats()["connections_open"] == 0)
 
         await wait_until(gone)
-        assert one.sink.evidence == []
+        assert one.sink.evidence == [(two.gossip, "reset")]
+        assert two.sink.evidence == []
+
+
+async def test_ones_own_end_of_a_connection_is_no_evidence(serve: Any, wait_until: Any) -> None:
+    async with serve() as two:
+        async with serve() as one:
+            await one.send(two.gossip, b"x")
+            await two.sink.until(lambda: len(two.sink.frames) == 1)
+            await one.transport.close()
+
+        async def gone() -> bool:
+            return bool(two.transport.stats()["connections_open"] == 0)
+
+        await wait_until(gone)
+        assert one.sink.evidence == two.sink.evidence == []
 
 
 async def test_a_reset_of_a_live_connection_is_evidence(serve: Any) -> None:
