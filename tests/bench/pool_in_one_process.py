@@ -1,7 +1,8 @@
 """A pool of nodes over real sockets in one process: what each costs in memory and, idle, in CPU time.
 
 `python pool_in_one_process.py NODES SECONDS` prints JSON: `resident_kb_first` (the process with one node),
-`resident_kb_each` (each further node, once all know all), `core_percent_each` (over SECONDS of idling), `formed_s`.
+`resident_kb_each` (each further node, once all know all), `core_percent_each` (over SECONDS of idling), `started_s` and
+`formed_s` (from the first to the last node, and until all know all), `false_failures` at the end.
 """
 
 import gc
@@ -56,9 +57,10 @@ async def measure(nodes: int, seconds: float) -> dict[str, float]:
         for number in range(nodes - 1):
             member = Node(config(f"node-{number}", "cluster", ports), plugins=plugins)
             running.append(await stack.enter_async_context(member))
+        started_s = time.monotonic() - begun
         with anyio.fail_after(DEADLINE_S):
             while not all(len(node.members()) == nodes for node in running):
-                await anyio.sleep(0.1)
+                await anyio.sleep(0.02)
         formed_s = time.monotonic() - begun
         await anyio.sleep(5)
         cpu, begun = time.process_time(), time.monotonic()
@@ -69,7 +71,9 @@ async def measure(nodes: int, seconds: float) -> dict[str, float]:
             "resident_kb_first": first_kb,
             "resident_kb_each": (resident_kb() - first_kb) / (nodes - 1),
             "core_percent_each": core_percent / nodes,
+            "started_s": started_s,
             "formed_s": formed_s,
+            "false_failures": sum(view.member.status == "failed" for node in running for view in node.members()),
         }
         for node in running[1:]:
             await node.shutdown()

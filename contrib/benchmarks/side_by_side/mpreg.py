@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from side_by_side.board import Board, follow
-from side_by_side.pool import Process, Unavailable, spawn, user_of, which
+from side_by_side.pool import Process, Unavailable, group_of, spawn, which
 
 PATTERNS = (
     ("joined", re.compile(r"(\S+) in local:n0: joined")),
@@ -39,7 +39,6 @@ class MpregPool:
         self.processes: dict[str, Process] = {}
         self._base = base_port
         self._folder = tempfile.TemporaryDirectory()
-        Path(self._folder.name).chmod(0o755)  # the nodes run as other users
         self._tasks: list[asyncio.Task[None]] = []
         self._open: list[asyncio.StreamWriter] = []  # a writer that is forgotten closes its connection
         self._http: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -65,7 +64,9 @@ class MpregPool:
                 config["federation"] = {"peers": {"n0": {"host": "127.0.0.1", **hub}}}
             file = Path(self._folder.name) / f"n{index}.yaml"
             file.write_text(json.dumps(config))
-            process = await spawn(f"n{index}", [binary, "run", "--config", str(file)], user_of(self, index, count), env)
+            process = await spawn(
+                f"n{index}", [binary, "run", "--config", str(file)], group_of(self, index, count), env
+            )
             self.processes[process.name] = process
             assert process.handle.stdout is not None
             self._tasks.append(asyncio.create_task(follow(process.handle.stdout, process.name, self.board, PATTERNS)))

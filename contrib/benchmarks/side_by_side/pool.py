@@ -15,8 +15,8 @@ from typing import Protocol
 from side_by_side.board import Board
 
 LINE_BYTES_MAX = 1 << 20
-FIRST_HALF_UID, SECOND_HALF_UID = 54_321, 54_322
-"""Whom the nodes of each half run as in a pool whose halves are to be cut apart."""
+FIRST_HALF_GROUP, SECOND_HALF_GROUP = 54_321, 54_322
+"""The groups of users that the halves run in, in a pool whose halves are to be cut apart."""
 
 
 class Unavailable(Exception):
@@ -49,7 +49,7 @@ class Process:
 class Pool(Protocol):
     """A pool of either kind. Its nodes are `n0`, `n1` ...; all join `n0`.
 
-    With `halved`, set before the start, each half runs as a user of its own.
+    With `halved`, set before the start, each half runs in a group of users of its own.
     """
 
     name: str
@@ -82,18 +82,18 @@ class Pool(Protocol):
         ...
 
 
-def user_of(pool: Pool, index: int, count: int) -> int | None:
-    """Whom a node runs as; None for whoever started this."""
+def group_of(pool: Pool, index: int, count: int) -> int | None:
+    """The group a node runs in; None for that of whoever started this."""
     if not pool.halved:
         return None
-    return FIRST_HALF_UID if index < count // 2 else SECOND_HALF_UID
+    return FIRST_HALF_GROUP if index < count // 2 else SECOND_HALF_GROUP
 
 
 async def spawn(
-    name: str, command: Sequence[str], uid: int | None = None, env: dict[str, str] | None = None
+    name: str, command: Sequence[str], group: int | None = None, env: dict[str, str] | None = None
 ) -> Process:
-    """Start a node, as another user if `uid` is given; both of its outputs come in one pipe."""
-    if uid is not None and os.geteuid() != 0:
+    """Start a node, in another group of users if one is given; both of its outputs come in one pipe."""
+    if group is not None and os.geteuid() != 0:
         raise Unavailable("cutting a pool in halves needs root")
     handle = await asyncio.create_subprocess_exec(
         *command,
@@ -102,7 +102,7 @@ async def spawn(
         stdin=asyncio.subprocess.DEVNULL,
         limit=LINE_BYTES_MAX,
         env=env,
-        user=uid,
+        group=group,
     )
     return Process(name, handle)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from side_by_side.board import Board, follow
 from side_by_side.msgpack_stream import Unpacker
-from side_by_side.pool import Process, Unavailable, spawn, user_of, which
+from side_by_side.pool import Process, Unavailable, group_of, spawn, which
 
 PATTERNS = (
     ("joined", re.compile(r"EventMemberJoin: (\S+)")),
@@ -97,7 +97,7 @@ class SerfPool:
             bind, rpc = self._base + 2 * index, self._base + 2 * index + 1
             command = [binary, "agent", f"-node=n{index}", f"-bind=127.0.0.1:{bind}", f"-rpc-addr=127.0.0.1:{rpc}"]
             process = await spawn(
-                f"n{index}", [*command, "-profile=lan", "-log-level=info"], user_of(self, index, count)
+                f"n{index}", [*command, "-profile=lan", "-log-level=info"], group_of(self, index, count)
             )
             self.processes[process.name] = process
             assert process.handle.stdout is not None

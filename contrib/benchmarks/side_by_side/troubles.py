@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 
-from side_by_side.pool import FIRST_HALF_UID, SECOND_HALF_UID, Pool, Unavailable
+from side_by_side.pool import FIRST_HALF_GROUP, SECOND_HALF_GROUP, Pool, Unavailable
 from side_by_side.work import FORM_S, SETTLE_S, Figures, Work, form
 
 CUT_S = 75.0
 TROUBLE_S = 60.0
 LOST = 0.2
 BUSY_LOOPS = 4
+MARK = "0x6d70"
+
+Rule = tuple[str, ...]
+"""Table, chain, and what iptables wants to know beside."""
 
 
 async def split(pool: Pool, count: int) -> Figures:
@@ -27,9 +31,14 @@ async def split(pool: Pool, count: int) -> Figures:
     halves = names[: count // 2], names[count // 2 :]
     across = [*product(*halves), *product(*reversed(halves))]
     ports = [(min(pool.ports(half[0])), max(pool.ports(half[-1]))) for half in halves]
-    rules = [
-        ["-m", "owner", "--uid-owner", str(uid), "-p", protocol, "--dport", f"{low}:{high}"]
-        for uid, (low, high) in zip((SECOND_HALF_UID, FIRST_HALF_UID), ports, strict=True)
+    # Marked on the way out, where it is known who sends, and dropped on the way in: a sender must not be told.
+    rules: list[Rule] = [("filter", "INPUT", "-i", "lo", "-m", "mark", "--mark", MARK, "-j", "DROP")]
+    rules += [
+        (
+            *("mangle", "OUTPUT", "-o", "lo", "-m", "owner", "--gid-owner", str(group)),
+            *("-p", protocol, "--dport", f"{low}:{high}", "-j", "MARK", "--set-mark", MARK),
+        )
+        for group, (low, high) in zip((SECOND_HALF_GROUP, FIRST_HALF_GROUP), ports, strict=True)
         for protocol in ("udp", "tcp")
     ]
     begun = time.monotonic()
@@ -67,8 +76,8 @@ async def drops(pool: Pool, count: int) -> Figures:
     await asyncio.sleep(SETTLE_S)
     names = list(pool.processes)
     low, high = min(pool.ports(names[0])), max(pool.ports(names[-1]))
-    chance = ["-m", "statistic", "--mode", "random", "--probability", str(LOST)]
-    with dropped(["-p", "udp", "--dport", f"{low}:{high}", *chance]):
+    chance = ("-m", "statistic", "--mode", "random", "--probability", str(LOST))
+    with dropped(("filter", "INPUT", "-i", "lo", "-p", "udp", "--dport", f"{low}:{high}", *chance, "-j", "DROP")):
         return await _wrong(pool, names, TROUBLE_S)
 
 
@@ -119,21 +128,22 @@ async def _wrong(pool: Pool, steady: list[str], seconds: float) -> Figures:
 
 
 @contextmanager
-def dropped(*rules: list[str]) -> Iterator[None]:
-    """Drop what matches on its way over loopback. Raises `Unavailable` where that is not allowed."""
-    done: list[list[str]] = []
+def dropped(*rules: Rule) -> Iterator[None]:
+    """Have rules in force. Raises `Unavailable` where that is not allowed."""
+    done: list[Rule] = []
     try:
         for rule in rules:
             _iptables("-A", rule)
             done.append(rule)
         yield
     finally:
-        for rule in done:
+        for rule in reversed(done):
             _iptables("-D", rule)
 
 
-def _iptables(verb: str, rule: list[str]) -> None:
-    command = ["iptables", "-w", verb, "OUTPUT", "-o", "lo", *rule, "-j", "DROP"]
+def _iptables(verb: str, rule: Rule) -> None:
+    table, chain, *rest = rule
+    command = ["iptables", "-w", "-t", table, verb, chain, *rest]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
