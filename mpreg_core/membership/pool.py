@@ -12,7 +12,7 @@ from mpreg_core.contracts.events import MemberChange, MemberChanged, NameConflic
 from mpreg_core.contracts.members import Member, Status
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MEMBERS_PER_POOL_MAX, REAP_AFTER_NS
-from mpreg_core.membership.member import GRAVITY, is_credible, supersedes, version
+from mpreg_core.membership.member import GRAVITY, compact, is_credible, supersedes, version
 
 
 class Entry(Struct, gc=False):
@@ -151,6 +151,7 @@ class PoolTable:
         return UNCHANGED
 
     def _put(self, now_ns: int, held: Member | None, member: Member, cause: str, by: NodeId) -> MemberChanged:
+        member = compact(member)
         entry = self._entries.get(member.id)
         changed = held is None or held.status != member.status
         if entry is None:

@@ -35,7 +35,7 @@ from mpreg_detector_swim.messages import (
 )
 from mpreg_detector_swim.opinions import Opinions, Peer
 from mpreg_detector_swim.options import SwimOptions
-from mpreg_detector_swim.prober import HEAL_INTERVALS, Prober
+from mpreg_detector_swim.prober import HEAL_INTERVALS, SWEEP_FROM, Prober
 from mpreg_detector_swim.probes import RELAYS_MAX, Counts, Relay
 from mpreg_detector_swim.timers import Timers
 from mpreg_detector_swim.witness import Witness
@@ -280,6 +280,8 @@ class Swim:
             self._relays.clear()
 
     def _end(self) -> Effects:
+        if self._opinions.suspects >= SWEEP_FROM:
+            self._prober.sweep_if_many(self._now_ns)
         if not self._out:
             return NOTHING
         effects = tuple(self._out)

@@ -24,6 +24,14 @@ CONFIRM_NS = 3 * NS_PER_S
 """How long a refusal or reset is waited to be confirmed by a refusal."""
 
 
+SWEEP_FROM = 3
+"""So many suspects at once are more likely a cut than single deaths: nobody waits for their turn to be found."""
+
+SWEEP_MAX = 32
+SWEEP_INTERVALS = 10
+"""A sweep probes so many members at most, and the next one comes after so many probe intervals."""
+
+
 class Prober:
     """Open probes by seq. Effects are appended to `out`."""
 
@@ -49,6 +57,7 @@ class Prober:
         self._next_seq = next_seq
         self._out = out
         self._open: dict[int, Probe] = {}
+        self._sweep_ns = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -68,6 +77,18 @@ class Prober:
         target = self._opinions.failed.draw()
         if target is not None:
             self.probe(now_ns, self._opinions.peers[target], heals=True)
+
+    def sweep_if_many(self, now_ns: int) -> None:
+        """Where several members are suspected, probe the others that were not heard of for an interval, all at once."""
+        opinions = self._opinions
+        if now_ns < self._sweep_ns or self._guard.quiet(now_ns):
+            return
+        self._sweep_ns = now_ns + SWEEP_INTERVALS * self._interval_ns
+        self._counts.sweeps += 1
+        for name in opinions.present.sample(SWEEP_MAX, ()):
+            peer = opinions.peers[name]
+            if peer.status == ALIVE and peer.probe is None and now_ns - peer.answered_ns > self._interval_ns:
+                self.probe(now_ns, peer)
 
     def second_opinion(self, now_ns: int, target: NodeId, asker: NodeId) -> None:
         """`asker` suspects `target`: probe it out of turn and tell the asker if that fails too."""

@@ -53,3 +53,4 @@ class Counts(Struct):
     strangers: int = 0
     relays_refused: int = 0
     pauses: int = 0
+    sweeps: int = 0

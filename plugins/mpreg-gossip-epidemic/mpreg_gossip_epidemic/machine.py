@@ -123,7 +123,7 @@ class EpidemicMachine:
         self._rng = context.rng
         self._replica = context.replica
         self._interval_ns = ns(options.interval)
-        self._peers = Peers(context.me)
+        self._peers = Peers(context.me, selection.ranks)
         self._pusher = Pusher(context.now_ns, options, selection, self._peers, context.rng)
         self._seen = Seen()
         self._recent = Recent(max(HOLD_INTERVALS * self._interval_ns, HOLD_NS_MIN))

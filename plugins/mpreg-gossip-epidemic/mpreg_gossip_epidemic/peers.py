@@ -7,6 +7,7 @@ pool (but for the shift of a list).
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from math import asin, cos, radians, sin, sqrt
+from typing import Literal
 from zlib import crc32
 
 from mpreg_core import NS_PER_MS, Coordinates, Member, NodeId, Region
@@ -22,6 +23,9 @@ OTHER_REGION_NS = 100 * NS_PER_MS
 """What a round trip is taken for when it was never measured and one of the two has no coordinates."""
 
 _SORT_ABOVE = 32
+Ranked = tuple[Literal["pool", "region"], ...]
+"""Whom to keep by distance: all live members, those of the own region."""
+
 _Ring = list[tuple[int, NodeId]]
 
 
@@ -29,10 +33,11 @@ class Peers:
     """The members of one pool, seen from `me`.
 
     `live` are the others that are alive or suspect, sorted; `failed` those taken for dead, sorted. `regions` are those
-    of the live ones and of `me`, sorted. `near` and `near_in_region` are the live ones by distance.
+    of the live ones and of `me`, sorted. `near` and `near_in_region` are the live ones by distance, as far as `ranked`
+    asks for them.
     """
 
-    def __init__(self, me: Member) -> None:
+    def __init__(self, me: Member, ranked: Ranked = ("pool", "region")) -> None:
         self.me = me.id
         self.region: Region = me.region
         self.live: list[NodeId] = []
@@ -44,6 +49,7 @@ class Peers:
         self._rings: dict[Region, _Ring] = {me.region: [_place(me.id)]}
         self._ring: _Ring = [_place(me.id)]
         self._rtts_ns: dict[NodeId, int] = {}
+        self._ranked = ranked
         self.near = Ranks(me.id)
         self.near_in_region = Ranks(me.id)
 
@@ -113,7 +119,7 @@ class Peers:
 
     def measured(self, peer: NodeId, rtt_ns: int) -> None:
         """A round trip was measured: smoothed as in TCP (RFC 6298, section 2)."""
-        if peer in self._members and rtt_ns > 0:
+        if self._ranked and peer in self._members and rtt_ns > 0:
             held = self._rtts_ns.get(peer)
             self._rtts_ns[peer] = rtt_ns if held is None else held + (rtt_ns - held) // 8
             member = self._members[peer]
@@ -122,9 +128,12 @@ class Peers:
 
     def _rank(self, member: Member) -> None:
         """Put a live member where the measured round trip has it, or where distance or region suggest."""
+        if not self._ranked:
+            return
         cost_ns = self._rtts_ns.get(member.id) or self._guess_ns(member)
-        self.near.put(member.id, cost_ns)
-        if member.region == self.region:
+        if "pool" in self._ranked:
+            self.near.put(member.id, cost_ns)
+        if "region" in self._ranked and member.region == self.region:
             self.near_in_region.put(member.id, cost_ns)
 
     def _guess_ns(self, member: Member) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 
 from mpreg_core import NodeId
-from mpreg_gossip_epidemic.peers import Peers
+from mpreg_gossip_epidemic.peers import Peers, Ranked
 
 UNIFORM_SHARE = 0.25
 """Of proximity's choices, and of all choices for anti-entropy: what keeps far parts of the pool in touch."""
@@ -33,12 +33,14 @@ class Selection:
     """One way of choosing.
 
     `beside` gives the next (1) and the last (-1) on the ring, or this node itself. `pick` gives a live member if there
-    is one; it may be an excluded one, or None, for its tries are few. `crosses`: see `must_cross`.
+    is one; it may be an excluded one, or None, for its tries are few. `crosses`: see `must_cross`. `ranks`: which of
+    the pool's ranks `pick` draws from, so that the others need not be kept.
     """
 
     beside: Callable[[Peers, int], NodeId | None]
     pick: Callable[[Peers, Random, Excluded], NodeId | None]
     crosses: bool
+    ranks: Ranked = ()
 
 
 def _uniform(peers: Peers, rng: Random, excluded: Excluded = ()) -> NodeId:
@@ -77,9 +79,9 @@ def _beside_in_region(peers: Peers, step: int) -> NodeId | None:
 
 
 RANDOM = Selection(beside=_beside_in_pool, crosses=False, pick=_uniform)
-PROXIMITY = Selection(beside=Peers.beside_me, crosses=False, pick=_near)
+PROXIMITY = Selection(beside=Peers.beside_me, crosses=False, pick=_near, ranks=("pool",))
 TOPOLOGY_AWARE = Selection(beside=_beside_in_region, crosses=True, pick=_in_region)
-HYBRID = Selection(beside=_beside_in_region, crosses=True, pick=_near_in_region)
+HYBRID = Selection(beside=_beside_in_region, crosses=True, pick=_near_in_region, ranks=("region",))
 
 
 def push_targets(

@@ -612,3 +612,44 @@ def test_messages_survive_the_wire_and_a_ping_is_small() -> None:
     ):
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=union) == message
     assert len(msgspec.msgpack.encode(Ping(2**31, "eu-west-001", 3))) <= 24
+
+
+def pinged(lone: Lone) -> list[str]:
+    return [send.to[0] for send in lone.sends() if isinstance(send.message, Ping)]
+
+
+def test_three_suspects_have_all_others_probed_at_once_and_two_do_not(make_member: MakeMember) -> None:
+    lone = Lone(make_member, others=12)
+    lone.now_ns = ns(1.5)
+    for number in range(3):
+        lone.hears("n9", News((Update(f"n{number}", SUSPECT, 1, "n9"),)))
+        assert len(pinged(lone)) == (1 + 9 if number == 2 else 1)  # a second opinion each time
+    assert lone.machine.snapshot().counts["sweeps"] == 1
+
+
+def test_a_sweep_leaves_out_whom_was_heard_lately_and_comes_seldom(make_member: MakeMember) -> None:
+    lone = Lone(make_member, others=12)
+    lone.now_ns = ns(1.5)
+    for number in range(3):
+        lone.hears("n9", News((Update(f"n{number}", SUSPECT, 1, "n9"),)))
+    lone.answer()
+    for number in range(3, 6):
+        lone.now_ns += ns(0.1)
+        lone.hears("n9", News((Update(f"n{number}", SUSPECT, 1, "n9"),)))
+    while lone.now_ns < ns(11.5):
+        assert lone.machine.snapshot().counts["sweeps"] == 1
+        lone.due()
+        lone.answer()
+    for number in range(6, 9):
+        lone.hears("n9", News((Update(f"n{number}", SUSPECT, 1, "n9"),)))
+    assert lone.machine.snapshot().counts["sweeps"] == 2
+
+
+def test_nobody_sweeps_right_after_a_pause(make_member: MakeMember) -> None:
+    lone = Lone(make_member, others=12)
+    lone.due()
+    lone.now_ns += ns(60.0)
+    for number in range(4):
+        lone.hears("n9", News((Update(f"n{number}", SUSPECT, 1, "n9"),)))
+    assert lone.machine.snapshot().quiet
+    assert lone.machine.snapshot().counts["sweeps"] == 0
