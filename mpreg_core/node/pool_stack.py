@@ -19,7 +19,7 @@ from mpreg_core.ids import Family, NodeId, Plane, PoolId, PoolTier
 from mpreg_core.limits import DATAGRAM_BYTES_MAX
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.membership.pool import PoolTable
-from mpreg_core.node.actions import Transmit, WriteRecord
+from mpreg_core.node.actions import Transmit
 from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.parts import Part, PoolParts, journal_name
 from mpreg_core.node.state import NodeState
@@ -39,7 +39,7 @@ class PoolStack:
         self.table = PoolTable(state.id)
         self.voters = Voters(0, ())
         self.refused: set[tuple[NodeId, Family]] = set()
-        self._held: dict[int, tuple[Hosted, Sequence[Effect]]] = {}
+        self._held: dict[int, tuple[Hosted, Persist, Sequence[Effect]]] = {}  # by the node's token
         self.table.set_own(state.now_ns, state.own_record(tier))
         self.detector = self._build(parts.failure_detector)
         self.gossip = self._build(parts.gossip)
@@ -66,7 +66,7 @@ class PoolStack:
             context = GossipContext(me, self.pool, self.tier, rng, state.now_ns, self.items)
             return part.create(context)
         if part.family == "consensus":
-            records = state.settings.records.get(journal_name(self.pool), ())
+            records = state.journal(journal_name(self.pool))
             return part.create(
                 ConsensusContext(me, self.pool, self.tier, rng, state.now_ns, records, lambda: self.captured)
             )
@@ -140,9 +140,9 @@ class PoolStack:
         held = self._held.pop(token, None)
         if held is None:
             return
-        hosted, rest = held
+        hosted, persist, rest = held
         self.apply(hosted, rest)
-        self.call(hosted, "on_persisted", token)
+        self.call(hosted, "on_persisted", persist.token)
 
     # effects
 
@@ -155,9 +155,8 @@ class PoolStack:
             elif kind is Emit:
                 self._state.events.append((self, effect.event))  # type: ignore[union-attr]
             elif isinstance(effect, Persist) and hosted.part.family == "consensus":
-                self._held[effect.token] = (hosted, effects[index + 1 :])
-                journal = journal_name(self.pool)
-                self._state.actions.append(WriteRecord(journal, effect.token, effect.record, effect.checkpoint))
+                token = self._state.write(journal_name(self.pool), effect.record, checkpoint=effect.checkpoint)
+                self._held[token] = (hosted, effect, effects[index + 1 :])
                 return
             else:
                 self._broke(hosted, f"expected Send, Emit or (consensus only) Persist, got {effect!r:.80}")

@@ -13,7 +13,7 @@ from mpreg_core.contracts.members import Address, Member, Speaks
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import MpregError
 from mpreg_core.ids import Lane, NodeId, Plane, PoolId, PoolTier
-from mpreg_core.node.actions import Action, Complete, Notify, Transmit
+from mpreg_core.node.actions import Action, Complete, Notify, Transmit, WriteRecord
 from mpreg_core.node.parts import NodeSettings, PartsOf
 from mpreg_core.node.vivaldi import Vivaldi
 from mpreg_core.units import NS_PER_MS
@@ -41,6 +41,8 @@ class NodeState:
         self.voters: dict[PoolId, Voters] = {
             pool: Voters(epoch, members) for pool, epoch, members in settings.remembered.voters
         }
+        self._journals = {name: list(records) for name, records in settings.records.items()}
+        self._writes = 0
         self.parent: NodeId | None = None
         self.life = "starting"
         self.now_ns = 0
@@ -56,6 +58,24 @@ class NodeState:
     def stream(self, *names: str) -> Random:
         """A random stream of its own for each use, from the node's seed."""
         return Random(f"{self.settings.seed}/{self.settings.id}/{'/'.join(names)}")
+
+    def write(self, journal: str, record: bytes, *, checkpoint: bool) -> int:
+        """Have a record of a pool's journal written. Gives a token that no other write of this process has.
+
+        The records are held here as well: a node that leaves a pool and comes back, without a restart, must find in
+        its engine all that the one before promised. An engine's checkpoints bound them.
+        """
+        held = self._journals.setdefault(journal, [])
+        if checkpoint:
+            held.clear()
+        held.append(record)
+        self._writes += 1
+        self.actions.append(WriteRecord(journal, self._writes, record, checkpoint))
+        return self._writes
+
+    def journal(self, name: str) -> tuple[bytes, ...]:
+        """A pool's journal as of now."""
+        return tuple(self._journals.get(name, ()))
 
     @property
     def id(self) -> NodeId:
