@@ -25,7 +25,7 @@ DEFAULTS = {
 }  # fmt: skip
 OTHERS: Mapping[str, Mapping[str, str]] = {
     "default": {},
-    "alt": {"failure_detector": "phi", "gossip": "plumtree", "routing": "graph"},
+    "alt": {"failure_detector": "phi", "gossip": "plumtree", "consensus": "raft", "routing": "graph"},
     "detector": {"failure_detector": "phi"},
     "routing": {"routing": "graph"},
 }

@@ -113,7 +113,8 @@ COMBINATIONS = {
     "proximity": ("proximity",),
     "topology_aware": ("topology_aware",),
     "plumtree": ("plumtree",),
-    "mixed tiers": ("local:phi", "regional:graph", "regional:plumtree", "global:random"),
+    "raft": ("raft",),
+    "mixed tiers": ("local:phi", "regional:graph", "regional:plumtree", "regional:raft", "global:random"),
 }
 
 

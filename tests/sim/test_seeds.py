@@ -14,7 +14,7 @@ from mpreg_core.testing import installed_parts
 SHAPE = (1, 2, 2, 1)
 DURATION_S = 60.0
 FRESH = [SystemRandom().randrange(1000, 10**9) for _ in range(int(os.environ.get("MPREG_FRESH", "0")))]
-STRATEGIES = {"default": (), "phi and graph": ("phi", "graph")}
+STRATEGIES = {"default": (), "the others": ("phi", "plumtree", "raft", "graph")}
 
 
 @pytest.fixture(scope="session")
