@@ -2,7 +2,7 @@
 
 `python pool_in_one_process.py NODES SECONDS` prints JSON: `resident_kb_first` (the process with one node),
 `resident_kb_each` (each further node, once all know all), `core_percent_each` (over SECONDS of idling), `started_s` and
-`formed_s` (from the first to the last node, and until all know all), `false_failures` at the end.
+`formed_s` (from the start of all at once until the last runs, and until all know all), `false_failures` at the end.
 """
 
 import gc
@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import time
-from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -44,21 +43,32 @@ def resident_kb() -> float:
         return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1000
 
 
+async def keep(node: Node, running: list[Any], end: anyio.Event) -> None:
+    """Run a node until the end."""
+    async with node as handle:
+        running.append(handle)
+        await end.wait()
+        await handle.shutdown()
+
+
 async def measure(nodes: int, seconds: float) -> dict[str, float]:
-    """Form the pool, let it idle, tell."""
+    """Start the hub, all others at once, let them idle, tell."""
     plugins = load_plugins()
-    async with AsyncExitStack() as stack:
-        hub = Node(config(HUB, "local"), plugins=plugins)
-        running = [await stack.enter_async_context(hub)]
+    end = anyio.Event()
+    hub = Node(config(HUB, "local"), plugins=plugins)
+    async with hub as first, anyio.create_task_group() as group:
+        running: list[Any] = [first]
         ports: dict[str, Any] = {f"{plane}_port": endpoint.port for plane, endpoint in hub.endpoints.items()}
         ports["host"] = "127.0.0.1"
+        made = [Node(config(f"node-{number}", "cluster", ports), plugins=plugins) for number in range(nodes - 1)]
         gc.collect()
         first_kb, begun = resident_kb(), time.monotonic()
-        for number in range(nodes - 1):
-            member = Node(config(f"node-{number}", "cluster", ports), plugins=plugins)
-            running.append(await stack.enter_async_context(member))
-        started_s = time.monotonic() - begun
+        for node in made:
+            group.start_soon(keep, node, running, end)
         with anyio.fail_after(DEADLINE_S):
+            while len(running) < nodes:
+                await anyio.sleep(0.01)
+            started_s = time.monotonic() - begun
             while not all(len(node.members()) == nodes for node in running):
                 await anyio.sleep(0.02)
         formed_s = time.monotonic() - begun
@@ -75,8 +85,7 @@ async def measure(nodes: int, seconds: float) -> dict[str, float]:
             "formed_s": formed_s,
             "false_failures": sum(view.member.status == "failed" for node in running for view in node.members()),
         }
-        for node in running[1:]:
-            await node.shutdown()
+        end.set()
     return result
 
 
