@@ -152,8 +152,13 @@ def test_a_killed_local_hub_is_seen_as_failed_and_its_clusters_move_and_come_hom
         lambda: cluster.ask("POST", "/api/requests", body)[0] == 200, 10, "the moved cluster reaches the other region"
     )
     back = {**body, "target": "cluster-nyc-01"}
-    until(lambda: federation[SERVING].ask("POST", "/api/requests", back)[0] == 200, 10, "the other region reaches it")
-    assert federation[SERVING].ask("POST", "/api/requests", back)[1]["path"][-3:] == [US, NYC2, "cluster-nyc-01"]
+    # A summary from between the hub's death and the cluster's move may be under way, and take the route away once.
+    way = [US, NYC2, "cluster-nyc-01"]
+    until(
+        lambda: federation[SERVING].ask("POST", "/api/requests", back)[1].get("path", [])[-3:] == way,
+        10,
+        "the other region reaches it by its new hub",
+    )
 
     hub.start()
     until(hub.answers, 20, "the hub serves again")
