@@ -39,8 +39,10 @@ def draw(answer: Answer) -> "Table":
 
 
 def votes(proposal: Answer) -> str:
-    """`2 yes, 0 no; 3 of 5 decide`: votes cast, votes needed, voters."""
+    """`2 yes, 0 no; 3 of 5 decide`: votes cast, votes needed, voters. An engine with a log has none to show."""
     cast = list(proposal["votes"].values())
+    if not cast and proposal["status"] == "committed":
+        return f"on {proposal['needed']} of {proposal['voters']} at least" if "needed" in proposal else "-"
     needed = f"; {proposal['needed']} of {proposal['voters']} decide" if "needed" in proposal else ""
     return f"{sum(cast)} yes, {len(cast) - sum(cast)} no{needed}"
 

@@ -132,6 +132,8 @@ class Tour:
         if made.status != "committed":
             raise NotHeldError(f"the proposal ended as {made.status}, votes {made.votes}")
         yes = sum(made.votes.values())
+        if not made.votes:  # the engine keeps a log, on whose entries nobody votes
+            return f"committed in {_ms(begun)}: on {made.needed} of {made.voters} voters at least"
         return f"committed in {_ms(begun)}: {yes} of {made.voters} voters said yes, {made.needed} were needed"
 
     async def _gossip(self) -> str:

@@ -21,6 +21,9 @@ IN_FLIGHT_MAX = 1_000
 TAIL = 256
 """Entries that stay in the log behind the state of a checkpoint."""
 
+TAIL_BYTES_MAX = 16 * 1024 * 1024
+"""A log that is larger keeps none of them."""
+
 CHECKPOINT_BYTES_MIN = 4 * 1024 * 1024
 
 Role = Literal["follower", "trying", "candidate", "leader"]
@@ -218,8 +221,9 @@ class Desk:
     def _everything(self) -> Checkpoint:
         """The state as of now. Some entries before it stay in the log, for members that are not far behind."""
         log, applied = self.log, self.applied
-        if applied.index - self.tail > log.base:
-            log.compact(applied.index - self.tail)
+        tail = self.tail if log.size <= TAIL_BYTES_MAX else 0
+        if applied.index - tail > log.base:
+            log.compact(applied.index - tail)
         entries = log.between(log.base + 1, 1 << 30, 1 << 62)
         return Checkpoint(
             self.cluster, self.term, self.vote, log.base, log.base_term, log.base_config, self.capture(), entries

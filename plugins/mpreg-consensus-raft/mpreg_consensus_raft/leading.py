@@ -68,7 +68,8 @@ class Leading:
         self._reads: list[tuple[NodeId, int]] = []
         self._reads_in_round: list[tuple[NodeId, int]] = []
         self._round_commit = 0
-        self._in_log: set[str] = set()
+        self._in_log: dict[str, int] = {}  # proposals that are not applied yet, with the bytes of their values
+        self._open_bytes = 0
         self.answer_read: Callable[[int, NodeId, int, int], None] = lambda now_ns, to, nonce, index: None
 
     def begin(self, now_ns: int) -> None:
@@ -81,7 +82,8 @@ class Leading:
         self._reads, self._reads_in_round, self._round_open = [], [], False
         log = desk.log
         unapplied = log.between(max(desk.applied.index, log.base) + 1, 1 << 30, 1 << 62)
-        self._in_log = {entry.proposal.id for entry in unapplied if entry.proposal is not None}
+        self._in_log = {each.proposal.id: len(each.proposal.value) for each in unapplied if each.proposal is not None}
+        self._open_bytes = sum(self._in_log.values())
         desk.append((Entry(desk.term),))
         self._meet(now_ns)
         self.on_heartbeat(now_ns)
@@ -93,17 +95,18 @@ class Leading:
         desk = self._desk
         if proposal.id in desk.applied.recent or proposal.id in self._in_log:
             return
-        if desk.log.size > UNCOMMITTED_BYTES_MAX or not desk.applied.has_room(proposal):
+        if self._open_bytes > UNCOMMITTED_BYTES_MAX or not desk.applied.has_room(proposal):
             desk.drop("full")
             return
-        self._in_log.add(proposal.id)
+        self._in_log[proposal.id] = len(proposal.value)
+        self._open_bytes += len(proposal.value)
         desk.append((Entry(desk.term, proposal),))
         self._replicate()
         self.count(now_ns)
 
     def on_applied(self, proposal: str) -> None:
         """A proposal left the log's open part."""
-        self._in_log.discard(proposal)
+        self._open_bytes -= self._in_log.pop(proposal, 0)
 
     # replication
 
@@ -225,13 +228,13 @@ class Leading:
         assert config is not None
         match = {node: follower.match for node, follower in self._followers.items()}
         match[desk.me] = desk.durable_index
-        index = agreed(config, match)
+        index, before = agreed(config, match), desk.commit
         if index > desk.commit and desk.log.term_at(index) == desk.term:
             self._advance(now_ns, index)
             self._replicate(empty=True)
             self._confirm(now_ns)
             self._begin_round(now_ns)
-            if self.change_voters(now_ns):
+            if before < desk.log.config_index and self.change_voters(now_ns):
                 self._replicate()
 
     # reads (thesis, 6.4)

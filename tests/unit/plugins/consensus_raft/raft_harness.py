@@ -114,10 +114,10 @@ class Pool:
 
     # asking
 
-    def propose(self, at: str, key: str, timeout_s: float = 2.0, name: str = "") -> str:
+    def propose(self, at: str, key: str, timeout_s: float = 2.0, name: str = "", size: int = 0) -> str:
         self.number += 1
         name = name or f"p{self.number}"
-        proposal = Proposal(name, key, f"{self.number}".encode(), at, 0, round(timeout_s * NS_PER_S))
+        proposal = Proposal(name, key, f"{self.number}".encode().rjust(size), at, 0, round(timeout_s * NS_PER_S))
         self.step(self.processes[at], lambda m: m.on_proposal(self.now_ns, proposal))
         return name
 

@@ -157,3 +157,12 @@ def test_two_logs_that_were_founded_apart_become_the_older_one(monkeypatch: pyte
     pool.change(("n0", "n1"))
     assert pool.run(20, until=lambda: all(desk.config and len(desk.config.ids) == 2 for desk in desks))
     assert {desk.cluster for desk in desks} == {older}
+
+
+def test_large_values_neither_fill_the_log_nor_stop_it() -> None:
+    pool = Pool(3, seed=9)
+    assert pool.run(5, until=lambda: bool(pool.leader()))
+    for number in range(320):
+        name = pool.propose(pool.leader(), f"key{number % 3}", size=250_000)
+        assert pool.run(2, until=pool.has(name)), number
+    assert all(process.machine.snapshot().log_bytes < 40_000_000 for process in pool.processes.values())
