@@ -33,7 +33,7 @@ from mpreg_core import (
 from mpreg_detector_phi.arrivals import Arrivals, Model
 from mpreg_detector_phi.messages import NOT_ACCUSED, Answer, Doubt, Heartbeat, PhiMessage
 from mpreg_detector_phi.options import PhiOptions
-from mpreg_detector_phi.pause import PauseGuard
+from mpreg_detector_phi.pause import ANSWER_TURNS, PauseGuard
 from mpreg_detector_phi.peers import Peer, Peers
 from mpreg_detector_phi.snapshot import Counts, PhiSnapshot
 from mpreg_detector_phi.timers import Timers
@@ -320,7 +320,8 @@ class Phi:
     def _due_ns(self, peer: Peer) -> int:
         """When phi of a watched member reaches the threshold, not before this node may accuse."""
         assert peer.arrivals is not None
-        return max(self._since_ns(peer) + peer.arrivals.patience_ns(), self._guard.quiet_until_ns)
+        patience_ns = peer.arrivals.patience_ns() + ANSWER_TURNS * self._guard.late_ns
+        return max(self._since_ns(peer) + patience_ns, self._guard.quiet_until_ns)
 
     def _since_ns(self, peer: Peer) -> int:
         return max(peer.heard_ns, peer.grace_ns, self._guard.resumed_ns)

@@ -17,7 +17,7 @@ from mpreg_core.limits import INCARNATION_STEP_MAX, MEMBERS_PER_POOL_MAX
 from mpreg_detector_phi.arrivals import Arrivals
 from mpreg_detector_phi.circle import Circle
 from mpreg_detector_phi.options import PhiOptions
-from mpreg_detector_phi.pause import PauseGuard
+from mpreg_detector_phi.pause import REFUTATION_TURNS, PauseGuard
 from mpreg_detector_phi.timers import Timers
 
 Status = Literal["alive", "suspect", "failed"]
@@ -150,6 +150,7 @@ class Peers:
 
     def _due_ns(self, peer: Peer) -> int:
         since_ns = max(peer.suspected_ns, peer.heard_ns, self._guard.resumed_ns)
+        since_ns += REFUTATION_TURNS * self._guard.late_ns
         confirmed = peer.doubted and peer.doubted_by
         return since_ns + (min(self._interval_ns, self._suspicion_ns) if confirmed else self._suspicion_ns)
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from mpreg_core import Effect, Emit, Member, NodeId, Verdict
 from mpreg_core.limits import INCARNATION_STEP_MAX, MEMBERS_PER_POOL_MAX
-from mpreg_detector_swim.awareness import PauseGuard
+from mpreg_detector_swim.awareness import REFUTATION_TURNS, PauseGuard
 from mpreg_detector_swim.messages import ALIVE, FAILED, SUSPECT, Opinion, Update
 from mpreg_detector_swim.options import SwimOptions
 from mpreg_detector_swim.ring import Ring
@@ -204,7 +204,7 @@ class Opinions:
 
     def _due_ns(self, peer: Peer, suspicion: Suspicion) -> int:
         since_ns = max(suspicion.started_ns, peer.answered_ns, self._guard.resumed_ns)
-        return since_ns + suspicion.length_ns()
+        return since_ns + suspicion.length_ns() + REFUTATION_TURNS * self._guard.late_ns
 
     def _end_suspicion(self, peer: Peer, *, withdrawn: bool) -> None:
         if peer.suspicion is not None:

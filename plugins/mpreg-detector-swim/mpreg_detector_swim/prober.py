@@ -7,7 +7,7 @@ interval may be shorter) the open probe pings again, which is one more chance fo
 from collections.abc import Callable
 
 from mpreg_core import NS_PER_S, Effect, Emit, Lane, NodeId, RoundTrip, Send, ns
-from mpreg_detector_swim.awareness import Awareness, PauseGuard
+from mpreg_detector_swim.awareness import ANSWER_TURNS, Awareness, PauseGuard
 from mpreg_detector_swim.messages import ALIVE, FAILED, SUSPECT, Ack, News, Ping, PingRequest, Update
 from mpreg_detector_swim.opinions import Opinions, Peer
 from mpreg_detector_swim.options import SwimOptions
@@ -141,7 +141,7 @@ class Prober:
             if heals:
                 self._timers.set(("probe", probe.seq), now_ns + 2 * self._timeout_ns)
             else:
-                self._timers.set(("ask", probe.seq), now_ns + self._awareness.scale(self._timeout_ns))
+                self._timers.set(("ask", probe.seq), now_ns + self._patience_ns())
         self._ping(peer, probe, "datagram")
         return probe
 
@@ -150,7 +150,7 @@ class Prober:
     def on_ask(self, now_ns: int, seq: int) -> None:
         """No ack in time: the datagram, the way or the member may be lost. Helpers and the stream tell which."""
         probe = self._open[seq]
-        self._timers.set(("probe", seq), now_ns + self._awareness.scale(self._timeout_ns))
+        self._timers.set(("probe", seq), now_ns + self._patience_ns())
         peer = self._opinions.peers.get(probe.target)
         if peer is None:
             return
@@ -229,6 +229,9 @@ class Prober:
         """This node was away: what is open proves nothing."""
         for probe in list(self._open.values()):
             self._close(probe)
+
+    def _patience_ns(self) -> int:
+        return self._awareness.scale(self._timeout_ns) + ANSWER_TURNS * self._guard.late_ns
 
     def _accuse(self, now_ns: int, peer: Peer, probe: Probe) -> None:
         first = peer.status == ALIVE

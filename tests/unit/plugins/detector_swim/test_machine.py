@@ -518,6 +518,24 @@ def test_a_suspicion_that_ran_out_during_a_pause_runs_anew(lone: Lone) -> None:
     assert lone.now_ns >= resumed_ns + ns(4.0 / 3)
 
 
+def test_a_node_that_is_always_late_waits_longer_for_answers_and_for_refutations(make_member: MakeMember) -> None:
+    waits = []
+    for late_s in (0.0, 0.8):
+        lone = Lone(make_member, suspicion_timeout=2.0)
+        asked = suspected = 0
+        while not (failed := [verdict for verdict in lone.verdicts() if verdict.status == "failed"]):
+            deadline_ns = lone.machine.next_deadline()
+            assert deadline_ns is not None
+            lone.now_ns = max(lone.now_ns, deadline_ns + ns(late_s))
+            lone.take(lone.machine.on_deadline(lone.now_ns))
+            asked = asked or (lone.now_ns if any(isinstance(send.message, PingRequest) for send in lone.sends()) else 0)
+            suspected = suspected or (lone.now_ns if lone.verdicts() and not failed else 0)
+        waits.append((suspected - asked, lone.now_ns - suspected))
+    (answer_ns, refutation_ns), (late_answer_ns, late_refutation_ns) = waits
+    assert late_answer_ns - answer_ns >= 2 * ns(0.8)
+    assert late_refutation_ns - refutation_ns >= 4 * ns(0.8) - ns(1)
+
+
 def test_two_refusals_convict_nobody_right_after_a_pause(lone: Lone) -> None:
     lone.now_ns = ns(60)
     lone.evidence("n2", "refused")

@@ -243,6 +243,18 @@ def test_an_answer_to_a_probe_sent_after_the_pause_ends_the_silence_and_an_older
     assert not guard.quiet(ns(70.1))
 
 
+def test_lateness_is_remembered_for_four_times_its_length_and_a_pause_is_none() -> None:
+    guard = PauseGuard(NS_PER_S, 0)
+    guard.pause_ended(ns(1.8), ns(1))
+    assert guard.late_ns == ns(0.8)
+    guard.pause_ended(ns(2.8), ns(3))
+    assert guard.late_ns == ns(0.55)
+    guard.pause_ended(ns(5.0), ns(5))
+    assert guard.late_ns == 0
+    guard.pause_ended(ns(90), ns(6))
+    assert guard.late_ns == 0  # that was a pause: the guard begins anew
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
