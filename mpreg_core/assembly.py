@@ -158,6 +158,7 @@ def settings_of(
         tags=dict(node.tags),
         remembered=decode_remembered(records.get(NODE_JOURNAL, ())),
         records=records,
+        durable=node.data_dir is not None,
     )
 
 

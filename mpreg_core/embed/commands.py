@@ -1,5 +1,6 @@
 """What may be asked of a running node: each command is one step of the core, then a wait for its outcome."""
 
+import anyio
 import msgspec
 
 from mpreg_core.contracts.api import (
@@ -36,7 +37,7 @@ from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
 from mpreg_core.node.locating import INTERNAL
 from mpreg_core.node.requests import Outcome
 from mpreg_core.runtime import clock
-from mpreg_core.runtime.driver import Driver
+from mpreg_core.runtime.driver import Driver, Waiter
 from mpreg_core.runtime.handlers import decode_payload, encode_payload
 from mpreg_core.units import ns, seconds
 from mpreg_core.wire.request import ReplyFrame
@@ -135,9 +136,27 @@ class Commands:
         core = self._driver.command()
         self._check_writable()
         try:
-            return core.replication.put(key, value, scope, policy, if_version)
+            entry = core.replication.put(key, value, scope, policy, if_version)
+            written = self._when_durable()
         finally:
             self._driver.carry_out(core.finish())
+        await self._durable(written, timeout_s)
+        return entry
+
+    def _when_durable(self) -> tuple[int, Waiter]:
+        token, waiter = self._driver.expect()
+        self._driver.core.keeping.complete_when_durable(token)
+        return token, waiter
+
+    async def _durable(self, written: tuple[int, Waiter], timeout_s: float) -> None:
+        try:
+            with anyio.fail_after(timeout_s):
+                await self._driver.outcome(*written)
+        except TimeoutError:
+            message = "the disk did not take the write in time; the pools have it, this node may forget it in a crash"
+            late = UnavailableError(message, where=self._driver.core.state.id)
+            late.definite = False
+            raise late from None
 
     async def get(self, key: str, scope: Scope, consistency: Consistency, timeout_s: float) -> StateEntry:
         """Read a key."""
@@ -160,9 +179,12 @@ class Commands:
         core = self._driver.command()
         self._check_writable()
         try:
-            return core.replication.delete(key, scope, if_version)
+            revision = core.replication.delete(key, scope, if_version)
+            written = self._when_durable()
         finally:
             self._driver.carry_out(core.finish())
+        await self._durable(written, timeout_s)
+        return revision
 
     async def _decide(
         self, key: str, value: Json, scope: Scope, if_version: str | None, timeout_s: float, gone: bool = False
@@ -199,10 +221,16 @@ class Commands:
             self._driver.carry_out(core.finish())
         await self._driver.outcome(token, waiter)
 
-    def _check_writable(self) -> None:
+    def _check_running(self) -> None:
         state = self._driver.core.state
         if state.life == "stopped":
             raise UnavailableError("the node is stopping", where=state.id)
+
+    def _check_writable(self) -> None:
+        self._check_running()
+        if self._driver.journal.failure:
+            message = f"the disk takes no writes: {self._driver.journal.failure}; make room, then retry"
+            raise UnavailableError(message, where=self._driver.core.state.id)
 
     # proposals
 
@@ -302,7 +330,7 @@ class Commands:
         if len(encoded) > MESSAGE_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}")
         core = self._driver.command()
-        self._check_writable()
+        self._check_running()
         try:
             return core.spread.publish(topic, encoded)
         finally:

@@ -19,6 +19,7 @@ from mpreg_core.node.decisions import Decisions
 from mpreg_core.node.hierarchy import Hierarchy
 from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.joining import Joining
+from mpreg_core.node.keeping import STATE_JOURNAL, Keeping
 from mpreg_core.node.locating import Locating
 from mpreg_core.node.merging import Merging
 from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, Remembered, journal_name
@@ -47,6 +48,7 @@ class NodeCore:
     def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
         self.state = NodeState(settings, parts_of)
         self.replication = Replication(self.state)
+        self.keeping = Keeping(self.state, self.replication.store)
         self.merging = Merging(self.state, self.replication)
         self.joining = Joining(self.state)
         self.admission = Admission(self.state, self.joining, self.merging.take_spread)
@@ -75,6 +77,7 @@ class NodeCore:
         """Begin: lead the pool below, join the one above. `wall_offset_ns` added to `now_ns` is the wall clock."""
         state = self._begin(now_ns)
         state.wall_offset_ns = wall_offset_ns
+        self.keeping.restore(state.take_journal(STATE_JOURNAL), state.wall_ms)
         state.incarnation += 1
         settings = state.settings
         lower = LOWER_POOL[settings.tier]
@@ -191,6 +194,8 @@ class NodeCore:
     def on_persisted(self, now_ns: int, journal: str, token: int) -> list[Action]:
         """A record is durable."""
         state = self._begin(now_ns)
+        if journal == STATE_JOURNAL:
+            self.keeping.persisted(token)
         for stack in state.lowest_first():
             if journal_name(stack.pool) == journal:
                 stack.persisted(token)
@@ -227,6 +232,7 @@ class NodeCore:
         state = self.state
         if state.events:
             self._drain_events()
+        self.keeping.write()
         actions, state.actions = state.actions, []
         return actions
 

@@ -65,7 +65,8 @@ class NodeSettings:
 
     `parent` is the configured home hub and `parent_address` where it listens; `seeds` are further addresses of members
     of the upper pool. `capacity` bounds the children a hub takes (0 = no bound). `seed` feeds every random stream.
-    `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name.
+    `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
+    `durable` says that there is a place for journals.
     """
 
     id: NodeId
@@ -84,6 +85,7 @@ class NodeSettings:
     tags: dict[str, str] = field(default_factory=dict)
     remembered: Remembered = FIRST_START
     records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    durable: bool = True
     proposal_timeout_s: float = 10.0
 
 

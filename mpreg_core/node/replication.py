@@ -89,7 +89,9 @@ class Replication:
             return
         self._show(merged, stack)
         if merged.changed:
-            self._spread(scope, inner, except_for=None)
+            # All members of this pool hear of it by the engine. That it is held is for those who come later.
+            stack.items.put(self._item(scope, inner))
+            self._spread(scope, inner, except_for=stack)
 
     # what arrives
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ class NodeState:
     """
 
     def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
-        self.settings = settings
+        self.settings = replace(settings, records={})  # they are in `_journals`
         self.parts_of = parts_of
         self.stacks: dict[PoolId, PoolStack] = {}
         self._lowest_first: tuple[PoolStack, ...] = ()
@@ -76,6 +77,10 @@ class NodeState:
     def journal(self, name: str) -> tuple[bytes, ...]:
         """A pool's journal as of now."""
         return tuple(self._journals.get(name, ()))
+
+    def take_journal(self, name: str) -> tuple[bytes, ...]:
+        """A journal as it was found, for whoever holds from now on what is in it."""
+        return tuple(self._journals.pop(name, ()))
 
     @property
     def id(self) -> NodeId:
@@ -124,8 +129,7 @@ class NodeState:
 
     def home(self) -> "PoolStack | None":
         """The pool meant by scope `pool`: the one this node leads, else the one it is in."""
-        order: tuple[PoolTier, ...] = ("local", "regional", "global")
-        return next((stack for tier in order if (stack := self.stack_of(tier))), None)
+        return self._lowest_first[0] if self._lowest_first else None
 
     def lowest_first(self) -> "tuple[PoolStack, ...]":
         """The pools, from the lowest tier up."""

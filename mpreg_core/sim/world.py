@@ -156,10 +156,13 @@ class World:
         self.nodes[node_id].paused = True
 
     def resume(self, node_id: NodeId) -> None:
-        """Let a paused process go on."""
+        """Let a paused process go on. By chance its timers fire before it has read what came meanwhile, or after."""
         node = self.nodes[node_id]
         node.paused = False
         waiting, node.waiting = node.waiting, []
+        now_ns = self._now(node)
+        if node.alive and node.wanted_ns <= now_ns and self._chance.random() < 0.5:
+            self._do(node, node.core.on_deadline(now_ns))
         for deliver in waiting:
             deliver()
         self._schedule(node)

@@ -1,6 +1,6 @@
 """The store: one node's replica of all keys of all its scopes, as encoded versions that merge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import msgspec
@@ -81,6 +81,7 @@ class StateStore:
         self._slots: dict[Scope, dict[str, Slot]] = {scope: {} for scope in SCOPES}
         self._removed: dict[tuple[Scope, str], None] = {}
         self._history = History(life * REVISIONS_PER_MS)
+        self.unsaved: dict[tuple[Scope, str], None] = {}
 
     @property
     def revision(self) -> int:
@@ -152,7 +153,9 @@ class StateStore:
         held = self._held(scope, _checked_key(key), wall_ms)
         decision = Decision(index, proposal, GONE if gone else encode_value(value))
         version = Version(held.epoch if held else 0, decision)
-        return self._merge(scope, key, held, version, encode(version))
+        merged = self._merge(scope, key, held, version, encode(version))
+        self.unsaved.pop((scope, key), None)
+        return merged
 
     def get(self, key: str, scope: Scope = "pool") -> StateEntry:
         """The entry of a key. Raises `NotFoundError`."""
@@ -233,6 +236,11 @@ class StateStore:
             del self._removed[scope, key], self._slots[scope][key]
         return forgotten
 
+    def excerpt(self, keys: Iterable[tuple[Scope, str]]) -> bytes:
+        """What `restore` takes, of some keys; those that are forgotten are left out."""
+        entries = [(scope, key, slot.payload) for scope, key in keys if (slot := self._slots[scope].get(key))]
+        return msgspec.msgpack.encode(Snapshot(self.revision, self.clock.last, entries))
+
     def snapshot(self) -> bytes:
         """The whole store, removed keys included."""
         entries = [(scope, key, slot.payload) for scope in SCOPES for key, slot in sorted(self._slots[scope].items())]
@@ -305,7 +313,7 @@ class StateStore:
     def _merge(self, scope: Scope, key: str, held: Version | None, version: Version, came: bytes) -> Merged:
         before = b"" if held is None else self._slots[scope][key].payload
         merged = version if held is None else held.merge(version)
-        after = encode(merged)
+        after = came if merged.state is version.state and merged.epoch == version.epoch else encode(merged)
         if after == before:
             return Merged(False, before)
         visible = self._keep(scope, key, merged.state, after)
@@ -324,6 +332,7 @@ class StateStore:
             slot = slots[key] = Slot(b"", 0, False)
         seen = payload != slot.payload and (alive or slot.alive)
         slot.payload, slot.alive = payload, alive
+        self.unsaved[scope, key] = None
         self._removed.pop((scope, key), None)
         if not alive and not isinstance(state, Decision):
             self._removed[scope, key] = None

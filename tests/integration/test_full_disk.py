@@ -45,6 +45,10 @@ def check_refuses(node, tools):
     storage = node.ask("GET", "/health")[1]["checks"]["storage"]
     assert "No space left on device" in str(storage["details"]["reasons"])
     assert "No space left on device" in node.log()
+    status, answer = node.ask("PUT", "/api/state/refused?scope=federation", {"value": 1})
+    assert (status, answer["error"]["code"]) == (503, "unavailable")
+    assert "No space left on device" in answer["error"]["message"]
+    assert node.ask("GET", "/api/state/refused?scope=federation")[0] == 404
     assert node.answers("/livez")
     body = {"service": "mpreg.echo", "payload": 1, "target": "global-hub-001"}
     assert node.ask("POST", "/api/requests", body)[0] == 200

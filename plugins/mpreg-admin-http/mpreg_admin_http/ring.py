@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from itertools import islice
 
 import anyio
@@ -115,7 +116,12 @@ def _slim(occurrence: Occurrence) -> Occurrence:
     event: Event = occurrence.event
     long = {
         name: b'{"bytes": %d}' % len(value)
-        for name in event.__struct_fields__
-        if isinstance(value := getattr(event, name), bytes) and len(value) > PAYLOAD_BYTES_MAX
+        for name in _bytes_fields(type(event))
+        if len(value := getattr(event, name)) > PAYLOAD_BYTES_MAX
     }
     return structs.replace(occurrence, event=structs.replace(event, **long)) if long else occurrence
+
+
+@cache
+def _bytes_fields(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(field.name for field in structs.fields(kind) if field.type is bytes)

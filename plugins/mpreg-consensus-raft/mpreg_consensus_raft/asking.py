@@ -58,9 +58,10 @@ class Asking:
         if len(self._open) >= desk.options.max_proposals or not is_well_formed(proposal):
             self._end(now_ns, proposal, "rejected")
             return
-        self._open[proposal.id] = (proposal, now_ns + proposal.timeout_ns)
+        due_ns = now_ns + proposal.timeout_ns
+        self._open[proposal.id] = (proposal, due_ns)
         self._pass_on(now_ns, proposal)
-        self._set_retry(now_ns)
+        self._retry_by(now_ns, due_ns)
 
     def on_forward(self, now_ns: int, forward: Forward) -> None:
         """Another member's."""
@@ -111,7 +112,7 @@ class Asking:
             self._desk.emit(ReadDone(read, False, reason))
             return
         self._reads[read] = now_ns + timeout_ns
-        self._set_retry(now_ns)
+        self._retry_by(now_ns, now_ns + timeout_ns)
         if self._asked is None:
             self._ask(now_ns)
 
@@ -176,14 +177,17 @@ class Asking:
         if self._index is None:
             self._ask(now_ns)
         self._desk.timers.pop("retry", None)
-        self._set_retry(now_ns)
-
-    def _set_retry(self, now_ns: int) -> None:
-        due = [due_ns for _, due_ns in self._open.values()] if len(self._open) < RETRIED_MAX else []
+        due = [due_ns for _, due_ns in self._open.values()]
         due += self._reads.values()
-        if self._open or self._reads:
-            soonest = max(now_ns + 1, min([now_ns + RETRY_NS, *due]))
-            self._desk.wait("retry", min(self._desk.timers.get("retry", soonest), soonest))
+        if due:
+            self._retry_by(now_ns, min(due))
+
+    def _retry_by(self, now_ns: int, due_ns: int) -> None:
+        """Look at all that waits when the soonest of them is due, or soon in any case."""
+        soonest = max(now_ns + 1, min(now_ns + RETRY_NS, due_ns))
+        held = self._desk.timers.get("retry")
+        if held is None or soonest < held:
+            self._desk.wait("retry", soonest)
 
 
 def is_well_formed(proposal: Proposal) -> bool:

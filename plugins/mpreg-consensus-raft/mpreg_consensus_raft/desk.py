@@ -5,7 +5,7 @@ leader's `Append`, which its own disk need not have taken in (thesis, 10.2.1).
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
@@ -27,7 +27,7 @@ TAIL_BYTES_MAX = 16 * 1024 * 1024
 CHECKPOINT_BYTES_MIN = 4 * 1024 * 1024
 
 Role = Literal["follower", "trying", "candidate", "leader"]
-Timer = Literal["election", "heartbeat", "retry", "found", "replay"]
+Timer = Literal["election", "heartbeat", "turn", "retry", "found", "replay"]
 
 
 class Desk:
@@ -68,6 +68,7 @@ class Desk:
         self._token = 0
         self._in_flight: dict[int, int] = {}
         self._at_once: list[Effect] = []
+        self._record: Persist | None = None
         self._behind: deque[tuple[int, Send]] = deque()
         self._hard_changed = False
         self._first_changed: int | None = None
@@ -136,10 +137,10 @@ class Desk:
         self.cluster = cluster
         self._hard_changed = True
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def append(self, entries: Sequence[Entry]) -> None:
         """Add to the log."""
         first = self.log.last_index + 1
-        self.log.append(tuple(entries))
+        self.log.append(entries)
         self._first_changed = first if self._first_changed is None else min(first, self._first_changed)
 
     def truncate(self, first: int) -> None:
@@ -192,11 +193,12 @@ class Desk:
         oldest = min(self._in_flight, default=self._token + 1)
         while self._behind and self._behind[0][0] < oldest:
             self._at_once.append(self._behind.popleft()[1])
+        if self._record is not None:  # it holds back what follows it in the list, so it comes last
+            self._at_once.append(self._record)
+            self._record = None
         if not self._at_once:
             return ()
-        # A record holds back what follows it in the list, so it comes last.
-        effects = sorted(self._at_once, key=lambda effect: isinstance(effect, Persist))
-        self._at_once = []
+        effects, self._at_once = self._at_once, []
         return effects
 
     def _write(self) -> None:
@@ -214,7 +216,7 @@ class Desk:
             is_checkpoint = False
         self._token += 1
         self._in_flight[self._token] = log.last_index
-        self._at_once.append(Persist(self._token, data, is_checkpoint))
+        self._record = Persist(self._token, data, is_checkpoint)
         self._hard_changed = self._checkpoint_due = False
         self._first_changed = None
 

@@ -69,6 +69,8 @@ class Leading:
         self._reads_in_round: list[tuple[NodeId, int]] = []
         self._round_commit = 0
         self._in_log: dict[str, int] = {}  # proposals that are not applied yet, with the bytes of their values
+        self._collected: list[Proposal] = []  # this turn's
+        self._commit_told = True
         self._open_bytes = 0
         self.answer_read: Callable[[int, NodeId, int, int], None] = lambda now_ns, to, nonce, index: None
 
@@ -80,6 +82,7 @@ class Leading:
         desk.follow(desk.me)
         self._followers = {}
         self._reads, self._reads_in_round, self._round_open = [], [], False
+        self._collected, self._commit_told = [], True
         log = desk.log
         unapplied = log.between(max(desk.applied.index, log.base) + 1, 1 << 30, 1 << 62)
         self._in_log = {each.proposal.id: len(each.proposal.value) for each in unapplied if each.proposal is not None}
@@ -91,7 +94,7 @@ class Leading:
     # proposals
 
     def propose(self, now_ns: int, proposal: Proposal) -> None:
-        """Put it in the log, once."""
+        """Put it in the log, once; with all others of this turn, so that they are one record and one message."""
         desk = self._desk
         if proposal.id in desk.applied.recent or proposal.id in self._in_log:
             return
@@ -100,9 +103,19 @@ class Leading:
             return
         self._in_log[proposal.id] = len(proposal.value)
         self._open_bytes += len(proposal.value)
-        desk.append((Entry(desk.term, proposal),))
-        self._replicate()
-        self.count(now_ns)
+        self._collected.append(proposal)
+        desk.wait("turn", now_ns + 1)
+
+    def on_turn(self, now_ns: int) -> None:
+        """A turn is over: append what it brought, and say what was committed meanwhile."""
+        desk = self._desk
+        collected, self._collected = self._collected, []
+        if desk.role != "leader":
+            return  # their proposers send them to whoever leads now
+        if collected:
+            desk.append([Entry(desk.term, proposal) for proposal in collected])
+        told, self._commit_told = self._commit_told, True
+        self._replicate(empty=not told)
 
     def on_applied(self, proposal: str) -> None:
         """A proposal left the log's open part."""
@@ -231,7 +244,8 @@ class Leading:
         index, before = agreed(config, match), desk.commit
         if index > desk.commit and desk.log.term_at(index) == desk.term:
             self._advance(now_ns, index)
-            self._replicate(empty=True)
+            self._commit_told = False
+            desk.wait("turn", now_ns + 1)
             self._confirm(now_ns)
             self._begin_round(now_ns)
             if before < desk.log.config_index and self.change_voters(now_ns):

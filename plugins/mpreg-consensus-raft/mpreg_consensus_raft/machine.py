@@ -99,6 +99,7 @@ class Raft:
         self._act: dict[str, Callable[[int], object]] = {
             "election": self._voting.on_election,
             "heartbeat": self._leading.on_heartbeat,
+            "turn": self._leading.on_turn,
             "retry": self._asking.on_retry,
             "found": self._on_found,
             "replay": self._tell_again,

@@ -1,0 +1,1 @@
+"""Three processes that decide together, of three makes, under the same work."""
