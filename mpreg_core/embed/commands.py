@@ -189,14 +189,20 @@ class Commands:
     async def _decide(
         self, key: str, value: Json, scope: Scope, if_version: str | None, timeout_s: float, gone: bool = False
     ) -> None:
-        if if_version is not None:
-            await self.confirm(scope, timeout_s)
-            self._check_version(key, scope, if_version)
-        made = await self._propose(key, value, scope, timeout_s, gone=gone, exactly_next=if_version is not None)
-        if made.decided.status != "committed":
-            raise self._undecided(made)
-        if not made.applied:
-            raise conflict(key)
+        end = anyio.current_time() + timeout_s
+        while True:
+            left_s = end - anyio.current_time()
+            if if_version is not None:
+                await self.confirm(scope, left_s)
+                self._check_version(key, scope, if_version)
+            made = await self._propose(key, value, scope, left_s, gone=gone, exactly_next=if_version is not None)
+            if made.decided.status != "committed":
+                raise self._undecided(made)
+            if made.applied:
+                return
+            if if_version is None:
+                raise conflict(key)
+            # Another decision came before it. If that was a compare-and-set which lost as well, nothing has changed.
 
     def _check_version(self, key: str, scope: Scope, if_version: str) -> None:
         try:

@@ -57,12 +57,7 @@ class NodeCore:
         self.requests = Requests(self.state, Locating(self.state, self.registry))
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
-        self._part_deadlines = (
-            self.hierarchy.next_deadline,
-            self.requests.next_deadline,
-            self.registry.next_deadline,
-            self.decisions.next_deadline,
-        )
+        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self._control = MessageDecoder((Hello, Welcome, Refused, Received, Goodbye))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
@@ -159,18 +154,10 @@ class NodeCore:
             stack.on_deadline()
         if self.joining.deadline is not None and self.joining.deadline <= now_ns:
             self.joining.on_deadline()
-        deadline = self.requests.next_deadline()
-        if deadline is not None and deadline <= now_ns:
-            self.requests.on_deadline()
-        deadline = self.hierarchy.next_deadline()
-        if deadline is not None and deadline <= now_ns:
-            self.hierarchy.on_deadline()
-        deadline = self.registry.next_deadline()
-        if deadline is not None and deadline <= now_ns:
-            self.registry.on_deadline()
-        deadline = self.decisions.next_deadline()
-        if deadline is not None and deadline <= now_ns:
-            self.decisions.on_deadline()
+        for part in self._timed:
+            deadline = part.next_deadline()
+            if deadline is not None and deadline <= now_ns:
+                part.on_deadline()
         if self.state.maintain_ns <= now_ns:
             self._maintain()
         return self._end()
@@ -185,8 +172,8 @@ class NodeCore:
                     best = deadline
         if self.joining.deadline is not None and self.joining.deadline < best:
             best = self.joining.deadline
-        for part_deadline in self._part_deadlines:
-            deadline = part_deadline()
+        for part in self._timed:
+            deadline = part.next_deadline()
             if deadline is not None and deadline < best:
                 best = deadline
         return best

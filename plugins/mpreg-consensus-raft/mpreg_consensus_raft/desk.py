@@ -13,7 +13,7 @@ from mpreg_consensus_raft.applied import Applied, Batch, Checkpoint, State, enco
 from mpreg_consensus_raft.log import Log
 from mpreg_consensus_raft.messages import Appended, Cluster, Config, Entry, RaftMessage
 from mpreg_consensus_raft.options import RaftOptions
-from mpreg_core import Effect, Effects, Emit, Event, LeaderChanged, NodeId, Persist, Send, ns
+from mpreg_core import Effect, Effects, Emit, Event, LeaderChanged, NodeId, Persist, PoolTier, Send, ns
 
 IN_FLIGHT_MAX = 1_000
 """Records on their way to the disk, and answers that wait for them; beyond that, messages are refused."""
@@ -38,14 +38,13 @@ class Desk:
     committed.
     """
 
-    def __init__(self, me: NodeId, boot: int, rng: Random, options: RaftOptions) -> None:
+    def __init__(self, me: NodeId, tier: PoolTier, boot: int, rng: Random, options: RaftOptions) -> None:
         self.me = me
         self.boot = boot
         self.rng = rng
         self.options = options
         self.tail = min(TAIL, options.snapshot_after)
-        self.election_ns = ns(options.election_timeout)
-        self.heartbeat_ns = ns(options.heartbeat_interval)
+        self.election_ns, self.heartbeat_ns = map(ns, options.times_s(tier))
         self.cluster: Cluster | None = None
         self.is_new = False
         self.term = 0

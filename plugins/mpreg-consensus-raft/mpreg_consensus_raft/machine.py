@@ -72,7 +72,7 @@ class Raft:
     def __init__(self, context: ConsensusContext, options: RaftOptions) -> None:
         """Rebuild what the journal's records say. Raises `StorageError` for a record that is not the engine's."""
         self._me = context.me.id
-        desk = self._desk = Desk(self._me, context.me.started_ms, context.rng, options)
+        desk = self._desk = Desk(self._me, context.tier, context.me.started_ms, context.rng, options)
         self._epoch = -1
         self._voting = Voting(desk, self._elected)
         self._leading = Leading(desk, self._advance, lambda now_ns: self._voting.step_down(now_ns, desk.term))

@@ -102,6 +102,29 @@ async def test_a_tree_of_four_tiers_does_what_the_api_says(node):
         assert g.route("c").next_hop == "r"
 
 
+async def test_a_compare_and_set_is_not_refused_because_another_one_lost(node, monkeypatch):
+    """Both take a place among the key's decisions; the one that lost changed nothing."""
+    async with tree(node) as (g, _, _, _):
+        first = await g.state.put("lock", 1, consistency="linearizable")
+        commands = g._commands
+        propose, loses = commands._propose, [True]
+
+        async def after_a_loser(key, value, scope, timeout_s, **how):
+            if loses.pop() if loses else False:
+                indexes = commands._driver.core.decisions._indexes
+                (name,) = (name for name in indexes if name.endswith("/lock"))
+                right, indexes[name] = indexes[name], 99
+                assert not (await propose(key, "loser", scope, timeout_s, exactly_next=True)).applied
+                indexes[name] = right
+            return await propose(key, value, scope, timeout_s, **how)
+
+        monkeypatch.setattr(commands, "_propose", after_a_loser)
+        second = await g.state.put("lock", 2, consistency="linearizable", if_version=first.version)
+        assert second.value == 2
+        with pytest.raises(ConflictError):
+            await g.state.put("lock", 3, consistency="linearizable", if_version=first.version)
+
+
 async def test_errors_come_out_as_what_they_are(node):
     async with tree(node) as (g, _, l, c):  # noqa: E741
 
