@@ -156,6 +156,8 @@ if TYPE_CHECKING:
     from mpreg_core.units import NS_PER_S as NS_PER_S
     from mpreg_core.units import ns as ns
     from mpreg_core.units import seconds as seconds
+    from mpreg_core.wire.framing import Framer as Framer
+    from mpreg_core.wire.framing import stream_batches as stream_batches
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
     "config.load": ("load_config",),
@@ -333,6 +335,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "NS_PER_S",
         "ns",
         "seconds",
+    ),
+    "wire.framing": (
+        "Framer",
+        "stream_batches",
     ),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

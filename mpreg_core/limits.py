@@ -37,6 +37,11 @@ REQUESTS_PENDING_MAX = 10_000
 REQUEST_TIMEOUT_S_MAX = 300.0
 DEDUPE_IDS_MAX = 65_536
 
+# clients
+CLIENTS_MAX = 4_096
+CLIENT_SUBSCRIPTIONS_MAX = 1_024  # of one client
+CLIENT_CALLS_MAX = 1_000  # handlers that run at once in one client
+
 # gossip and state
 MESSAGE_BYTES_MAX = 128 * KIB  # one published message
 SEEN_ITEMS_MAX = 65_536

@@ -32,6 +32,7 @@ VERBS = (
     Verb("clusters", SERVE, "Register, list and remove application clusters."),
     Verb("discover", SERVE, "List where a service is, best first."),
     Verb("request", SERVE, "Ask a service, wherever it is best served."),
+    Verb("serve", SERVE, "Serve a service with a command of this machine."),
     Verb("publish", SERVE, "Publish a message."),
     Verb("subscribe", SERVE, "Print the messages whose topic matches."),
     Verb("drain", OPERATE, "Let a node take no new requests."),

@@ -61,6 +61,7 @@ EXAMPLES = {
     "clusters heartbeat": "mpreg clusters heartbeat shop-eu --load 0.4",
     "discover": "mpreg discover payments --near 51.5,-0.1",
     "request": "mpreg request payments '{\"amount\": 12}' --timeout 2 --idempotent",
+    "serve": "mpreg serve billing.total -- python3 total.py",
     "publish": "mpreg publish orders.eu.created '{\"id\": 7}'",
     "subscribe": "mpreg subscribe 'orders.#'",
     "shutdown": "mpreg shutdown --yes --api http://127.0.0.1:8180",

@@ -27,7 +27,10 @@ Health = Literal["healthy", "degraded", "unhealthy", "draining"]
 
 
 class NodeStatus(Struct, frozen=True):
-    """The node itself. `state` is starting, joining, ready, draining or stopped."""
+    """The node itself. `state` is starting, joining, ready, draining or stopped.
+
+    `routing` is where clients connect, `host:port`.
+    """
 
     id: NodeId
     region: Region
@@ -38,6 +41,7 @@ class NodeStatus(Struct, frozen=True):
     state: str
     federation: str
     coordinates: Coordinates | None
+    routing: str = ""
 
 
 class PoolStatus(Struct, frozen=True):

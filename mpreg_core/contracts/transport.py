@@ -37,6 +37,10 @@ class FrameSink(Protocol):
         """The network said that a peer's port refuses, reset or is unreachable: once a second of each kind at most."""
         ...
 
+    def on_closed(self, source: Endpoint) -> None:
+        """A connection that a peer had opened is gone; `source` is how its frames named it."""
+        ...
+
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
         """Incoming frames were dropped: `oversized`, `truncated`, `too_many_connections`, `bad_length` and the like."""
         ...

@@ -16,47 +16,24 @@ from mpreg_core.contracts.api import (
 )
 from mpreg_core.contracts.consensus import ProposalView
 from mpreg_core.errors import (
-    BudgetSpentError,
     ConflictError,
-    HandlerError,
     InvalidInputError,
     MpregError,
     NoQuorumError,
-    NoRouteError,
     NotFoundError,
-    OverloadedError,
     PayloadTooLargeError,
-    ProposalError,
-    RequestError,
-    RequestTimeoutError,
     UnavailableError,
 )
-from mpreg_core.ids import NodeId, PoolTier
+from mpreg_core.ids import PoolTier
 from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
 from mpreg_core.node.locating import INTERNAL
 from mpreg_core.node.requests import Outcome
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver, Waiter
-from mpreg_core.runtime.handlers import decode_payload, encode_payload
 from mpreg_core.units import ns, seconds
-from mpreg_core.wire.request import ReplyFrame
-
-_ERRORS: dict[str, type[MpregError]] = {
-    error.code: error
-    for error in (
-        BudgetSpentError, ConflictError, HandlerError, InvalidInputError, NoQuorumError, NoRouteError, NotFoundError,
-        OverloadedError, PayloadTooLargeError, ProposalError, RequestError, RequestTimeoutError, UnavailableError,
-    )
-}  # fmt: skip
-
-
-def error_of(reply: ReplyFrame) -> MpregError:
-    """A failed reply as the error it carries; `where` is the node that gave up."""
-    error = _ERRORS.get(reply.code, RequestError)(reply.message or reply.code, where=reply.where)
-    error.code = reply.code
-    error.definite = error.definite or not reply.delivered
-    return error
+from mpreg_core.wire.outcome import error_of
+from mpreg_core.wire.payload import decode_payload, encode_payload
 
 
 class Commands:
@@ -88,7 +65,7 @@ class Commands:
         if core.state.life == "stopped":
             raise UnavailableError("the node is stopping", where=core.state.id)
         token, waiter = self._driver.expect()
-        node, cluster = self._split(target)
+        node, cluster = core.registry.split_target(target)
         core.requests.ask(
             token, service, encoded, ns(timeout_s), idempotent=idempotent, node=node, cluster=cluster, climb=climb
         )
@@ -97,23 +74,8 @@ class Commands:
         assert isinstance(outcome, Outcome)
         reply = outcome.reply
         if reply.code:
-            raise error_of(reply)
+            raise error_of(reply.code, reply.message, reply.where, delivered=reply.delivered)
         return Reply(decode_payload(reply.payload), reply.where, reply.path, round(seconds(outcome.duration_ns), 6))
-
-    def _split(self, target: str | None) -> tuple[NodeId | None, str | None]:
-        """A target is a cluster where one of that name is known that is no member, else a node."""
-        if target is None:
-            return None, None
-        core = self._driver.core
-        if any(each.id == target and not each.node for each in core.registry.clusters()):
-            return None, target
-        for stack in core.state.stacks.values():
-            for hub in stack.hubs.values():
-                if target in hub.ids or hub.hub == target:
-                    return target, None
-                if hub.services is not None and target in hub.services.ids:
-                    return None, target
-        return target, None
 
     # state
 

@@ -18,6 +18,7 @@ from mpreg_core.contracts.api import (
 from mpreg_core.contracts.consensus import ProposalView
 from mpreg_core.contracts.members import Member
 from mpreg_core.contracts.router import Forward, Policy, Target
+from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import NoRouteError, NotFoundError
 from mpreg_core.ids import Family, NodeId
 from mpreg_core.node.admission import children_of
@@ -62,6 +63,7 @@ class Reads:
             state=state.life,
             federation=settings.federation,
             coordinates=settings.coordinates,
+            routing=str(Endpoint(settings.address.host, settings.address.routing)),
         )
         return Status(node, [self._pool(stack) for stack in state.lowest_first()], state.parent, self.children())
 

@@ -32,10 +32,11 @@ from mpreg_core.embed import internal
 from mpreg_core.embed.commands import Commands, decision_from
 from mpreg_core.embed.finding import discover_here, registry_status
 from mpreg_core.embed.reads import Reads
-from mpreg_core.embed.streams import Broadcast, matches
+from mpreg_core.embed.streams import Broadcast
 from mpreg_core.embed.vitals import Vitals
 from mpreg_core.errors import NotFoundError, UnavailableError
 from mpreg_core.ids import LOWER_POOL
+from mpreg_core.node.topics import matches
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver
 

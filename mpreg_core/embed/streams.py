@@ -58,14 +58,3 @@ class Broadcast(Generic[T]):
             yield feed
         finally:
             self._feeds.discard(feed)
-
-
-def matches(pattern: str, topic: str) -> bool:
-    """True if a topic matches a pattern of words between dots: `*` is one word, a last `#` is any number of them."""
-    wanted, words = pattern.split("."), topic.split(".")
-    if wanted[-1] == "#":
-        wanted.pop()
-        if len(words) < len(wanted):
-            return False
-        words = words[: len(wanted)]
-    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 
 from msgspec import msgpack
 
-from mpreg_core.contracts.events import ClusterChanged, FrameDropped, PoolJoined, PoolLeft
+from mpreg_core.contracts.events import ClusterChanged, PoolJoined, PoolLeft, Published
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId, Plane, PoolId, PoolTier, pool_id
-from mpreg_core.limits import DROP_EVENTS_PER_S, EVENTS_PER_STEP_MAX, POOLS_MAX, WIRING_ROUNDS_MAX
+from mpreg_core.limits import EVENTS_PER_STEP_MAX, POOLS_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
+from mpreg_core.node.clients import Clients
 from mpreg_core.node.decisions import Decisions
+from mpreg_core.node.drops import Drops
 from mpreg_core.node.hierarchy import Hierarchy
 from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.joining import Joining
@@ -32,9 +34,10 @@ from mpreg_core.node.state import NodeState
 from mpreg_core.node.wiring import WIRES
 from mpreg_core.state.items import ItemStore
 from mpreg_core.units import NS_PER_MS, NS_PER_S
+from mpreg_core.wire.client import FROM_CLIENT
 from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
 from mpreg_core.wire.control import Goodbye, Hello, Received, Refused, Welcome
-from mpreg_core.wire.envelope import CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
+from mpreg_core.wire.envelope import CLIENT_CHANNEL, CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
 MAINTAIN_NS = 10 * NS_PER_S
@@ -57,12 +60,14 @@ class NodeCore:
         self.requests = Requests(self.state, Locating(self.state, self.registry))
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
-        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions)
+        self.clients = Clients(self.state, self.requests, self.registry, self.spread)
+        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self._control = MessageDecoder((Hello, Welcome, Refused, Received, Goodbye))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
+        self._clients = MessageDecoder(FROM_CLIENT)
         self._heard: dict[NodeId, int] = {}
-        self._drops: dict[tuple[Plane, str], tuple[int, int]] = {}
+        self._drops = Drops(self.state)
         self._remembered = settings.remembered
         self._token = 0
 
@@ -121,17 +126,23 @@ class NodeCore:
         self._begin(now_ns)
         for frame in frames:
             try:
-                self._on_frame(plane, decode_frame(frame))
+                self._on_frame(plane, source, decode_frame(frame))
             except FrameError as error:
-                self._dropped(plane, error.code, source, 1)
+                self._drops.add(plane, error.code, source, 1)
             if self.state.events:
                 self._drain_events()
+        return self._end()
+
+    def on_closed(self, now_ns: int, source: Endpoint) -> list[Action]:
+        """A connection that a peer had opened is gone."""
+        self._begin(now_ns)
+        self.clients.on_closed(source)
         return self._end()
 
     def on_dropped(self, now_ns: int, plane: Plane, reason: str, source: Endpoint, count: int) -> list[Action]:
         """The transport dropped frames before they came here."""
         self._begin(now_ns)
-        self._dropped(plane, reason, source, count)
+        self._drops.add(plane, reason, source, count)
         return self._end()
 
     def on_evidence(self, now_ns: int, endpoint: Endpoint, evidence: Evidence) -> list[Action]:
@@ -236,6 +247,8 @@ class NodeCore:
                 wire = WIRES.get(type(event))
                 if wire is not None and stack is not None:
                     wire(self, stack, event)
+                elif type(event) is Published:
+                    self.clients.on_published(event)
                 elif type(event) is ClusterChanged:
                     state.review_by(state.now_ns + REGISTRY_REVIEW_NS)
                 handled += 1
@@ -247,7 +260,7 @@ class NodeCore:
 
     # frames
 
-    def _on_frame(self, plane: Plane, envelope: Envelope) -> None:
+    def _on_frame(self, plane: Plane, endpoint: Endpoint, envelope: Envelope) -> None:
         source = envelope.source
         if source == self.state.id:
             raise FrameError("own_id", "a frame that claims to come from this node")
@@ -262,6 +275,8 @@ class NodeCore:
                 self.requests.on_request(source, message)
             elif isinstance(message, ReplyFrame):
                 self.requests.on_reply(source, message)
+        elif envelope.channel == CLIENT_CHANNEL:
+            self.clients.on_message(endpoint, self._clients.decode(envelope.body))
         elif envelope.channel == CONTROL_CHANNEL:
             self._on_control(source, self._control.decode(envelope.body))
         else:
@@ -357,16 +372,6 @@ class NodeCore:
         self.state.notify(stack, PoolLeft(reason))
 
     # bounds
-
-    def _dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
-        state = self.state
-        state.count("mpreg_frames_dropped_total", count, plane=plane, reason=reason)
-        since, total = self._drops.get((plane, reason), (-NS_PER_S, 0))
-        if state.now_ns - since >= NS_PER_S // DROP_EVENTS_PER_S:
-            state.emit(None, FrameDropped(plane, reason, str(source), total + count))
-            self._drops[plane, reason] = (state.now_ns, 0)
-        else:
-            self._drops[plane, reason] = (since, total + count)
 
     def _maintain(self) -> None:
         """Now and then: forget what is long gone, write down what a restart needs."""

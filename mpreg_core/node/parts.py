@@ -66,7 +66,7 @@ class NodeSettings:
     `parent` is the configured home hub and `parent_address` where it listens; `seeds` are further addresses of members
     of the upper pool. `capacity` bounds the children a hub takes (0 = no bound). `seed` feeds every random stream.
     `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
-    `durable` says that there is a place for journals.
+    `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts.
     """
 
     id: NodeId
@@ -86,6 +86,7 @@ class NodeSettings:
     remembered: Remembered = FIRST_START
     records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     durable: bool = True
+    open_to_all: bool = False
     proposal_timeout_s: float = 10.0
 
 

@@ -7,7 +7,7 @@ from msgspec import structs
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
 from mpreg_core.errors import InvalidInputError
-from mpreg_core.ids import LOWER_POOL, UPPER_POOL
+from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId
 from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node import topics
@@ -42,6 +42,28 @@ class NodeRegistry:
         upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
         if upper is not None:
             self.publish(upper)
+
+    def unserve(self, service: str) -> None:
+        """This node serves it no longer."""
+        self.served.discard(service)
+        self._state.review_by(self._state.now_ns)
+        upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
+        if upper is not None:
+            self.publish(upper)
+
+    def split_target(self, target: str | None) -> tuple[NodeId | None, str | None]:
+        """A target is a cluster where one of that name is known that is no member, else a node: node, cluster."""
+        if target is None:
+            return None, None
+        if any(each.id == target and not each.node for each in self.clusters()):
+            return None, target
+        for stack in self._state.stacks.values():
+            for hub in stack.hubs.values():
+                if target in hub.ids or hub.hub == target:
+                    return target, None
+                if hub.services is not None and target in hub.services.ids:
+                    return None, target
+        return target, None
 
     def own_cluster(self) -> Cluster | None:
         """What this node serves, as a cluster of its own name."""

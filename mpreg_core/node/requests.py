@@ -7,6 +7,8 @@ is followed by the next best one while budget remains; one that may have been de
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 
 from msgspec import Struct, structs
@@ -31,13 +33,13 @@ HOP_RESERVE_NS = 2 * NS_PER_MS
 
 
 class Pending(Struct):
-    """A request this node handed on or runs. `previous` is who waits for the reply, `token` a caller at this node."""
+    """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here."""
 
     frame: RequestFrame
     deadline_ns: int
     started_ns: int
     previous: NodeId | None
-    token: int | None
+    answer: Callable[["Outcome"], None] | None
     next_hop: NodeId | None = None
     pool: str = ""
     sent_ns: int = 0
@@ -62,6 +64,8 @@ class Requests:
         self._deadlines: list[tuple[int, str]] = []
         self._answered: OrderedDict[str, ReplyFrame] = OrderedDict()
         self._sequence = 0
+        self.hand_to_client: Callable[[Invoke], bool] = lambda invoke: False
+        self.over: Callable[[str], None] = lambda call: None
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -79,7 +83,7 @@ class Requests:
 
     def ask(
         self,
-        token: int,
+        answer: int | Callable[[Outcome], None],
         service: str,
         payload: bytes,
         timeout_ns: int,
@@ -90,8 +94,10 @@ class Requests:
         region: Region | None = None,
         climb: PoolTier | None = None,
     ) -> None:
-        """A caller at this node asks: `Complete(token, Outcome)` follows within the time-out."""
+        """A caller at this node asks, and is answered within the time-out; a token by `Complete(token, Outcome)`."""
         state = self._state
+        if isinstance(answer, int):
+            answer = partial(state.complete, answer)
         self._sequence += 1
         frame = RequestFrame(
             id=f"{state.id}/{state.settings.started_ms:x}/{self._sequence:x}",
@@ -106,7 +112,7 @@ class Requests:
             region=region,
             climb=climb,
         )
-        pending = Pending(frame, state.now_ns + timeout_ns, state.now_ns, None, token)
+        pending = Pending(frame, state.now_ns + timeout_ns, state.now_ns, None, answer)
         if self._admit(pending):
             self._go(pending)
 
@@ -188,7 +194,7 @@ class Requests:
         reason = ""
         for place in self._locating.places(frame, avoid):
             if place.target is None:
-                if self._state.draining and pending.token is None:
+                if self._state.draining and pending.answer is None:
                     return _DRAINING
                 self._run(pending, place)
                 return ""
@@ -206,9 +212,9 @@ class Requests:
         frame = pending.frame
         pending.running = True
         pending.tried = pending.tried | {place.cluster} if place.cluster else pending.tried
-        self._state.actions.append(
-            Invoke(frame.id, frame.service, frame.payload, frame.path, pending.deadline_ns, place.endpoint)
-        )
+        invoke = Invoke(frame.id, frame.service, frame.payload, frame.path, pending.deadline_ns, place.endpoint)
+        if place.endpoint or not self.hand_to_client(invoke):
+            self._state.actions.append(invoke)
 
     def _way(self, target: Target, avoid: frozenset[NodeId], frame: RequestFrame) -> tuple[PoolStack, Forward] | str:
         """The first pool, from the lowest up, whose router has a way; else the last refusal's reason."""
@@ -285,6 +291,8 @@ class Requests:
 
     def _finish(self, pending: Pending, reply: ReplyFrame) -> None:
         self._pending.pop(reply.id, None)
+        if pending.running:
+            self.over(reply.id)
         self._answer(pending, reply)
 
     def _answer(self, pending: Pending, reply: ReplyFrame) -> None:
@@ -292,12 +300,12 @@ class Requests:
         if pending.previous is not None:
             self._send(pending.previous, reply)
             return
-        if pending.token is not None:
+        if pending.answer is not None:
             duration_ns = state.now_ns - pending.started_ns
             outcome = reply.code or "ok"
             state.count("mpreg_requests_total", outcome=outcome)
             state.emit(None, RequestDone(pending.frame.service, outcome, len(reply.path) - 1, duration_ns))
-            state.complete(pending.token, Outcome(reply, duration_ns))
+            pending.answer(Outcome(reply, duration_ns))
 
     def _send(self, to: NodeId, reply: ReplyFrame) -> None:
         address = self._state.address_of(to)

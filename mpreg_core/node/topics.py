@@ -81,3 +81,14 @@ def message_item(record: MessageRecord, born_ms: int) -> Item:
 def probe_item(record: ProbeRecord, born_ms: int) -> Item:
     """A test message as an item: delivered once, not kept."""
     return _item(f"{PROBE}/{record.id}", msgpack.encode(record), record.origin, born_ms, BULK, kept=False)
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """True if a topic matches a pattern of words between dots: `*` is one word, a last `#` is any number of them."""
+    wanted, words = pattern.split("."), topic.split(".")
+    if wanted[-1] == "#":
+        wanted.pop()
+        if len(words) < len(wanted):
+            return False
+        words = words[: len(wanted)]
+    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))

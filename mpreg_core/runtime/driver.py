@@ -139,6 +139,11 @@ class Driver:
         if self._core is not None:
             self.carry_out(self.core.on_evidence(clock.now_ns(), peer, evidence))
 
+    def on_closed(self, source: Endpoint) -> None:
+        """From the transport."""
+        if self._core is not None:
+            self.carry_out(self.core.on_closed(clock.now_ns(), source))
+
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
         """From the transport."""
         if self._core is not None:

@@ -1,40 +1,20 @@
 """Handlers of services: user code, run beside the node, whose outcome goes back into it."""
 
-import logging
 from collections.abc import Callable
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from mpreg_core.contracts.api import Body, Handler, Json, Request
-from mpreg_core.errors import HandlerError, MpregError
-from mpreg_core.limits import REQUEST_BYTES_MAX
+from mpreg_core.contracts.api import Handler
 from mpreg_core.node.actions import Invoke
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.forward import Forwarder
+from mpreg_core.runtime.handling import outcome_of
 from mpreg_core.units import seconds
-
-logger = logging.getLogger("mpreg.handlers")
 
 Handled = Callable[[str, str, bytes, str], None]
 """Told of the outcome: call, error code or empty, payload, message."""
-
-
-def encode_payload(payload: Body) -> bytes:
-    """A payload on the wire is JSON text. Bytes that are no JSON go as a JSON string of their text."""
-    if isinstance(payload, bytes):
-        return msgspec.json.encode(payload.decode("utf-8", "replace"))
-    return msgspec.json.encode(payload)
-
-
-def decode_payload(payload: bytes) -> Json:
-    """Raises `HandlerError` when it is no JSON."""
-    try:
-        decoded: Json = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise HandlerError(f"expected JSON, got {payload[:40]!r}: {error}") from error
-    return decoded
 
 
 class Handlers:
@@ -78,18 +58,5 @@ class Handlers:
         left_s = seconds(invoke.deadline_ns - clock.now_ns())
         code, payload, message = "timeout", b"", "the handler took too long"
         with anyio.move_on_after(left_s):
-            code, payload, message = await self._outcome(handler, invoke)
+            code, payload, message = await outcome_of(handler, invoke.call, invoke.service, invoke.payload, invoke.path)
         self._handled(invoke.call, code, payload, message)
-
-    async def _outcome(self, handler: Handler, invoke: Invoke) -> tuple[str, bytes, str]:
-        try:
-            asked = Request(invoke.call, invoke.service, decode_payload(invoke.payload), invoke.path[0], invoke.path)
-            answer = encode_payload(await handler(asked))
-        except MpregError as error:
-            return error.code, b"", error.message
-        except Exception as error:
-            logger.exception("the handler of %s failed", invoke.service)
-            return "handler_failed", b"", f"{type(error).__name__}: {error}"
-        if len(answer) > REQUEST_BYTES_MAX:
-            return "payload_too_large", b"", f"expected a reply of at most {REQUEST_BYTES_MAX} bytes, got {len(answer)}"
-        return "", answer, ""

@@ -34,6 +34,9 @@ class Sink:
     def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
         self.evidence.append((peer, evidence))
 
+    def on_closed(self, source: Endpoint) -> None:
+        """Not looked at."""
+
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
         self.dropped += count
 

@@ -17,6 +17,9 @@ CONTROL_CHANNEL = 0
 REQUEST_CHANNEL = 1
 """Core's own messages of the routing plane: requests and replies."""
 
+CLIENT_CHANNEL = 2
+"""Between a node and its clients, on the routing plane."""
+
 _RESERVED = 16
 
 

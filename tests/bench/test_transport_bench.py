@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from mpreg_core import Endpoint, Evidence, Plane
-from mpreg_transport_tcp.messages import Framer, batches
+from mpreg_core.wire.framing import Framer, stream_batches
 from mpreg_transport_tcp.options import TcpOptions
 from mpreg_transport_tcp.transport import TcpTransport
 
@@ -74,7 +74,7 @@ class BareStream(asyncio.Protocol):
             self.finished.set()
 
     def _write(self, frames: Sequence[bytes]) -> None:
-        for batch in batches(frames):
+        for batch in stream_batches(frames):
             self._transport.write(batch)
 
 
@@ -167,6 +167,9 @@ class End:
 
     def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
         raise AssertionError((peer, evidence))
+
+    def on_closed(self, source: Endpoint) -> None:
+        """The end of the work."""
 
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
         raise AssertionError((plane, reason, source, count))

@@ -54,7 +54,8 @@ class Trio:
     async def spawn(self, *command: str) -> Process:
         """One more process, its output in a file."""
         log = (self.folder / f"log-{len(self.processes)}").open("wb")
-        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        path = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=log, env=env)
         log.close()
         self.processes.append(process)

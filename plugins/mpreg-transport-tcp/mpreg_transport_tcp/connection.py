@@ -7,9 +7,8 @@ from contextlib import suppress
 import anyio
 from anyio.lowlevel import checkpoint
 
-from mpreg_core import Endpoint, Plane, TransportError
+from mpreg_core import Endpoint, Framer, Plane, TransportError, stream_batches
 from mpreg_transport_tcp.machine import Watch
-from mpreg_transport_tcp.messages import Framer, batches
 from mpreg_transport_tcp.readiness import Readiness, send_all
 from mpreg_transport_tcp.reports import Reports
 from mpreg_transport_tcp.sockets import evidence_of, reason_of
@@ -64,7 +63,7 @@ class Connection:
         counts = self._reports.counts
         async with self._write_lock:
             try:
-                for batch in batches(frames):
+                for batch in stream_batches(frames):
                     await send_all(self._socket, batch)
                     counts["bytes_out"] += len(batch)
                     self._writes += 1
@@ -126,6 +125,10 @@ class Connection:
             self.open = False
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
+
+    def tell_closed(self) -> None:
+        """Have the node know that an inbound one is gone."""
+        self._reports.closed(self.remote)
 
     def end(self) -> None:
         """Close at once. Idempotent."""

@@ -25,6 +25,10 @@ class Reports:
         self.counts["frames_in"] += len(frames)
         self._sink.on_frames(plane, source, frames)
 
+    def closed(self, source: Endpoint) -> None:
+        """An inbound connection is gone."""
+        self._sink.on_closed(source)
+
     def dropped(self, plane: Plane, reason: str, source: Endpoint, count: int = 1) -> None:
         """Something that came in was dropped."""
         self.counts[f"dropped_{reason}"] += count

@@ -177,6 +177,7 @@ class TcpTransport:
                 del self._by_remote[connection.remote]
             if connection.to is None:
                 self._admission.leave(connection.remote.host)
+                connection.tell_closed()
             elif self._outbound.get(connection.to) is connection:
                 del self._outbound[connection.to]
             if self._quiet is not None and not self._connections:

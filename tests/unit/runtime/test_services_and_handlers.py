@@ -3,12 +3,14 @@
 import anyio
 import pytest
 
-from mpreg_core.embed.streams import Broadcast, Feed, matches
+from mpreg_core.embed.streams import Broadcast, Feed
 from mpreg_core.errors import InvalidInputError
 from mpreg_core.limits import EVENT_QUEUE_MAX, REQUEST_BYTES_MAX
 from mpreg_core.node.actions import Invoke
+from mpreg_core.node.topics import matches
 from mpreg_core.runtime import clock, supervisor
-from mpreg_core.runtime.handlers import Handlers, encode_payload
+from mpreg_core.runtime.handlers import Handlers
+from mpreg_core.wire.payload import encode_payload
 
 pytestmark = pytest.mark.anyio
 

@@ -53,10 +53,14 @@ class Proposed:
     decided: Decided
 
 
+def store_of(seen, node):
+    return seen.fleet.world.nodes[node].core.replication.store
+
+
 SPOILED = {
     "whole_again": lambda seen: setattr(seen, "healed_s", None),
     "state_converges": lambda seen: (
-        seen.fleet.put("us-east", "k", 1),
+        store_of(seen, "us-east").put("/k", 1, "federation", wall_ms=seen.fleet.world.wall_ms),
         setattr(seen, "written", {"k": 1}),
     ),
     "requests_end_once": lambda seen: seen.asked.append(asked()),

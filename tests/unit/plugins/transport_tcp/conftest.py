@@ -50,6 +50,9 @@ class Sink:
         self.evidence.append((peer, evidence))
         self.tell()
 
+    def on_closed(self, source: Endpoint) -> None:
+        """Not looked at."""
+
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
         self.drops.append((plane, reason, source, count))
         self.tell()

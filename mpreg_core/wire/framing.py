@@ -1,4 +1,6 @@
-"""How frames lie in a TCP stream: a 32-bit big-endian length, then that many bytes, over and over.
+"""How frames lie in a byte stream, as the transport `tcp` and clients write them.
+
+A 32-bit big-endian length, then that many bytes, over and over.
 
 Lengths of 0 and above `limits.FRAME_BYTES_MAX` are faults: where the next frame begins is then unknown, so the
 connection has no future. A datagram needs none of this, it is one frame.
@@ -16,7 +18,7 @@ BATCH_BYTES = 128 * 1024  # a write of more is split between frames, so that it 
 Fault = Literal["", "bad_length", "oversized"]
 
 
-def batches(frames: Sequence[bytes]) -> Iterator[bytes]:
+def stream_batches(frames: Sequence[bytes]) -> Iterator[bytes]:
     """The bytes of one write after another that carry `frames`, each as one join of whole frames.
 
     A write has at most `BATCH_BYTES` and one more frame.
@@ -50,6 +52,7 @@ class Framer:
 
     @property
     def pending_bytes(self) -> int:
+        """What it holds."""
         return len(self._pending)
 
     def feed(self, chunk: bytes) -> list[bytes]:

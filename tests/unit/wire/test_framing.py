@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpreg_core.limits import FRAME_BYTES_MAX
-from mpreg_transport_tcp.messages import BATCH_BYTES, HEADER, Framer, batches
+from mpreg_core.wire.framing import BATCH_BYTES, HEADER, Framer, stream_batches
 
 
 def test_a_frame_is_its_length_in_four_big_endian_bytes_and_itself() -> None:
-    assert list(batches([b"abc", b"z"])) == [b"\0\0\0\3abc\0\0\0\1z"]
+    assert list(stream_batches([b"abc", b"z"])) == [b"\0\0\0\3abc\0\0\0\1z"]
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=20), st.data())
 def test_frames_come_out_as_they_went_in_however_the_stream_is_cut(frames: list[bytes], data: st.DataObject) -> None:
-    stream = b"".join(batches(frames))
+    stream = b"".join(stream_batches(frames))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=12)))
     framer, out = Framer(), []
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
@@ -25,7 +25,7 @@ def test_frames_come_out_as_they_went_in_however_the_stream_is_cut(frames: list[
 
 def test_the_longest_frame_fits_byte_by_chunk() -> None:
     frame = b"x" * FRAME_BYTES_MAX
-    (stream,) = batches([frame])
+    (stream,) = stream_batches([frame])
     framer, out = Framer(), []
     for begin in range(0, len(stream), 1000):
         out += framer.feed(stream[begin : begin + 1000])
@@ -51,7 +51,7 @@ def test_a_fault_is_seen_when_the_header_comes_in_pieces() -> None:
 
 def test_a_large_batch_is_written_in_bounded_pieces() -> None:
     frames = [bytes(1000)] * 1000
-    pieces = list(batches(frames))
+    pieces = list(stream_batches(frames))
     assert b"".join(pieces) == b"".join(HEADER.pack(1000) + frame for frame in frames)
     assert max(map(len, pieces)) <= BATCH_BYTES + 2 * 1004 + 4 * 132
     assert len(pieces) == 8

@@ -1,0 +1,5 @@
+"""`mpreg_core.client`: ask, serve, publish and subscribe without running a node."""
+
+from mpreg_core.client.client import Client
+
+__all__ = ["Client"]

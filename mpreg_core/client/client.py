@@ -1,0 +1,339 @@
+"""The client: it stays connected to the nearest of its hubs that is well, and says again there what is to hold.
+
+Requests that certainly were not run, or that may run twice, are asked again at the next hub while their time lasts;
+others fail when the connection breaks, for nobody knows whether they took effect.
+"""
+
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from types import TracebackType
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from mpreg_core.client.link import BrokenLinkError, Link
+from mpreg_core.client.serving import Serving
+from mpreg_core.contracts.api import Body, Handler, Json, Message, Reply
+from mpreg_core.embed.streams import Broadcast, Feed
+from mpreg_core.errors import (
+    ConfigError,
+    InvalidInputError,
+    MpregError,
+    PayloadTooLargeError,
+    RequestTimeoutError,
+    UnavailableError,
+)
+from mpreg_core.ids import NodeId
+from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
+from mpreg_core.node.topics import matches
+from mpreg_core.wire.client import Answer, Ask, Call, Delivery, Done, Offer, Ping, Pong, Publish, Subscribe
+from mpreg_core.wire.outcome import error_of
+from mpreg_core.wire.payload import decode_payload, encode_payload
+
+PING_S = 10.0
+SILENT_S = 30.0
+"""A hub that says nothing for so long, not even to a ping, is left."""
+
+RETRY_MIN_S, RETRY_MAX_S = 0.05, 5.0
+SPARE_S = 0.25
+"""How much longer than its hub a client waits for an answer, which then is the hub's own."""
+
+
+class Waiting:
+    """Somebody who waits for a numbered answer. `again` says that the message may be sent once more elsewhere."""
+
+    __slots__ = ("again", "answer", "event", "message", "sent")
+
+    def __init__(self, message: Struct, *, again: bool) -> None:
+        self.message = message
+        self.again = again
+        self.sent = False
+        self.event = anyio.Event()
+        self.answer: Answer | Done | MpregError | None = None
+
+    def end(self, answer: Answer | Done | MpregError) -> None:
+        """There is an answer."""
+        self.answer = answer
+        self.event.set()
+
+
+class Client:
+    """Connected while its context is open.
+
+    `hubs` are `host:routing_port`. `federation` refuses hubs of another one. `connect_timeout` is how long entering may
+    take, in seconds; afterwards calls wait for a hub as long as their own time lasts. Entering raises `ConfigError` for
+    an address that is none, the error that all hubs refused with, or `UnavailableError`.
+
+        async with Client("hub-1:8084", "hub-2:8084") as client:
+            reply = await client.request("billing.total", {"customer": 7}, timeout=2.0)
+    """
+
+    def __init__(
+        self, *hubs: str, name: str = "client", federation: str = "", token: str = "", connect_timeout: float = 5.0
+    ) -> None:
+        self._addresses = [_address(hub) for hub in hubs]
+        if not self._addresses:
+            raise ConfigError("expected at least one hub, as host:routing_port")
+        self._name, self._federation, self._token = name, federation, token
+        self._connect_timeout = connect_timeout
+        self._link: Link | None = None
+        self._linked = anyio.Event()
+        self._numbers = 0
+        self._waiting: dict[int, Waiting] = {}
+        self._serving = Serving(self._put)
+        self._patterns: dict[str, int] = {}
+        self._messages: Broadcast[Message] = Broadcast()
+        self._exit = AsyncExitStack()
+        self._refusal: MpregError | None = None
+        self._heard_at = 0.0
+
+    @property
+    def hub(self) -> NodeId | None:
+        """The hub it is connected to."""
+        return self._link.hub if self._link is not None else None
+
+    async def __aenter__(self) -> "Client":
+        await self._exit.__aenter__()
+        tasks = await self._exit.enter_async_context(anyio.create_task_group())
+        self._exit.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(self._stay_connected)
+        with anyio.move_on_after(self._connect_timeout):
+            await self._linked.wait()
+        if self._link is None:
+            error = self._refusal or UnavailableError(
+                f"no hub answers in {self._connect_timeout:g} s",
+                where=", ".join(f"{h}:{p}" for h, p in self._addresses),
+            )
+            await self._exit.__aexit__(None, None, None)
+            raise error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._exit.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            if error is not None and len(group.exceptions) == 1 and group.exceptions[0] is error:
+                return False  # the body's own error comes out as it is
+            raise
+
+    # what it is for
+
+    async def request(
+        self,
+        service: str,
+        payload: Body,
+        *,
+        target: str | None = None,
+        timeout: float = 5.0,
+        idempotent: bool = False,
+    ) -> Reply:
+        """Ask a service, wherever it is served best, or at a `target`: a node's or a cluster's id.
+
+        Raises the `RequestError` it ended with, `InvalidInputError`, `PayloadTooLargeError`, `UnavailableError`. An
+        error whose `definite` is False may have taken effect; `idempotent` lets such a request be asked again.
+        """
+        if not 0 < timeout <= REQUEST_TIMEOUT_S_MAX:
+            raise InvalidInputError(f"expected a timeout over 0 and up to {REQUEST_TIMEOUT_S_MAX} s, got {timeout}")
+        encoded = encode_payload(payload)
+        if len(encoded) > REQUEST_BYTES_MAX:
+            raise PayloadTooLargeError(f"expected a payload of at most {REQUEST_BYTES_MAX} bytes, got {len(encoded)}")
+        begun = anyio.current_time()
+        budget_ms = max(1, round(timeout * 1000))
+
+        def ask(number: int) -> Ask:
+            return Ask(number, service, encoded, budget_ms, idempotent, target)
+
+        answer = await self._outcome(ask, timeout + SPARE_S, again=idempotent)
+        assert isinstance(answer, Answer)
+        if answer.code:
+            raise error_of(answer.code, answer.message, answer.where, delivered=answer.delivered)
+        return Reply(decode_payload(answer.payload), answer.where, answer.path, round(anyio.current_time() - begun, 6))
+
+    async def publish(self, topic: str, payload: Json, *, timeout: float = 5.0) -> Message:
+        """Publish to all who subscribed. Returns when the hub has taken it. Raises as `request` does."""
+        encoded = msgspec.json.encode(payload)
+        if len(encoded) > MESSAGE_BYTES_MAX:
+            raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}")
+        done = await self._done(lambda number: Publish(number, topic, encoded), timeout, again=False)
+        return Message(topic, payload, self.hub or "", done.id)
+
+    @asynccontextmanager
+    async def subscribe(self, pattern: str, *, timeout: float = 5.0) -> AsyncIterator[AsyncIterator[Message]]:
+        """The messages whose topic matches, while the context is open.
+
+        A subscriber that reads too slowly loses the oldest ones; while no hub is connected, messages are lost.
+        """
+        async with self._messages.listen() as feed:
+            self._patterns[pattern] = self._patterns.get(pattern, 0) + 1
+            try:
+                await self._done(lambda number: Subscribe(number, pattern), timeout, again=True)
+                async with aclosing(_matching(feed, pattern)) as messages:
+                    yield messages
+            finally:
+                self._patterns[pattern] -= 1
+                if not self._patterns[pattern]:
+                    del self._patterns[pattern]
+                    self._put(Subscribe(0, pattern, False))
+
+    async def serve(self, service: str, handler: Handler, *, timeout: float = 5.0) -> None:
+        """Serve from now on, at whatever hub the client is connected to, until it closes or `stop_serving`."""
+        self._serving.add(service, handler)
+        try:
+            await self._done(lambda number: Offer(number, service), timeout, again=True)
+        except BaseException:
+            self._serving.remove(service)
+            raise
+
+    async def stop_serving(self, service: str, *, timeout: float = 5.0) -> None:
+        """Serve it no longer; calls that run are answered."""
+        self._serving.remove(service)
+        await self._done(lambda number: Offer(number, service, False), timeout, again=False)
+
+    # numbered messages and their answers
+
+    async def _done(self, make: Callable[[int], Struct], timeout_s: float, *, again: bool) -> Done:
+        done = await self._outcome(make, timeout_s, again=again)
+        assert isinstance(done, Done)
+        if done.code:
+            raise error_of(done.code, done.message, self.hub or "")
+        return done
+
+    async def _outcome(self, make: Callable[[int], Struct], timeout_s: float, *, again: bool) -> Answer | Done:
+        self._numbers += 1
+        number = self._numbers
+        waiting = Waiting(make(number), again=again)
+        self._waiting[number] = waiting
+        try:
+            with anyio.move_on_after(timeout_s):
+                while self._link is None:
+                    await self._linked.wait()
+                self._link.put(waiting.message)
+                waiting.sent = True
+                await waiting.event.wait()
+        finally:
+            del self._waiting[number]
+        if waiting.answer is None:
+            late = RequestTimeoutError(f"no answer in {timeout_s:g} s", where=self.hub or "no hub is connected")
+            late.definite = not waiting.sent
+            raise late
+        if isinstance(waiting.answer, MpregError):
+            raise waiting.answer
+        return waiting.answer
+
+    def _put(self, message: Struct) -> None:
+        """Send if there is a hub; what is to hold is said again to the next one."""
+        if self._link is not None:
+            self._link.put(message)
+
+    # the connection
+
+    async def _stay_connected(self) -> None:
+        failures = 0
+        while True:
+            link = await self._nearest()
+            if link is None:
+                failures += 1
+                await anyio.sleep(min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))
+                continue
+            failures = 0
+            try:
+                await self._use(link)
+            finally:
+                self._link, self._linked = None, anyio.Event()
+                await link.close()
+                self._interrupted(link.hub)
+
+    async def _nearest(self) -> Link | None:
+        """The hub that welcomes first, of all that are asked at once."""
+        found: list[Link] = []
+
+        async def attempt(host: str, port: int, tasks: TaskGroup) -> None:
+            try:
+                link = await Link.open(host, port, self._name, self._federation, self._token)
+            except MpregError as refusal:
+                self._refusal = refusal
+                return
+            except (OSError, BrokenLinkError):
+                return
+            if found:
+                await link.close()
+            else:
+                found.append(link)
+                tasks.cancel_scope.cancel()
+
+        with anyio.move_on_after(self._connect_timeout):
+            async with anyio.create_task_group() as tasks:
+                for host, port in self._addresses:
+                    tasks.start_soon(attempt, host, port, tasks)
+        return found[0] if found else None
+
+    async def _use(self, link: Link) -> None:
+        """Until it breaks."""
+        for service in self._serving.services:
+            link.put(Offer(0, service))
+        for pattern in self._patterns:
+            link.put(Subscribe(0, pattern))
+        for waiting in self._waiting.values():
+            if waiting.sent and waiting.again and waiting.answer is None:
+                link.put(waiting.message)
+        self._link, self._heard_at = link, anyio.current_time()
+        self._linked.set()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(link.write)
+                tasks.start_soon(self._ping, link)
+                tasks.start_soon(self._serving.run)
+                await self._listen(link)
+        except* BrokenLinkError:
+            pass
+
+    async def _listen(self, link: Link) -> None:
+        while True:
+            messages = await link.receive()
+            self._heard_at = anyio.current_time()
+            for message in messages:
+                if isinstance(message, Answer | Done):
+                    waiting = self._waiting.get(message.number)
+                    if waiting is not None:
+                        waiting.end(message)
+                elif isinstance(message, Delivery):
+                    payload: Json = msgspec.json.decode(message.payload)
+                    self._messages.put(Message(message.topic, payload, message.origin, message.id))
+                elif isinstance(message, Call):
+                    self._serving.take(message)
+                elif isinstance(message, Pong) and not message.known:
+                    raise BrokenLinkError("the hub has forgotten this client")
+
+    async def _ping(self, link: Link) -> None:
+        while True:
+            await anyio.sleep(PING_S)
+            if anyio.current_time() - self._heard_at > SILENT_S:
+                raise BrokenLinkError(f"nothing was heard of {link.hub} for {SILENT_S:g} s")
+            link.put(Ping())
+
+    def _interrupted(self, hub: NodeId) -> None:
+        for waiting in list(self._waiting.values()):
+            if waiting.sent and not waiting.again:
+                broken = UnavailableError(
+                    "the connection broke before the answer came; it may have taken effect", where=hub
+                )
+                broken.definite = False
+                waiting.end(broken)
+
+
+async def _matching(feed: Feed[Message], pattern: str) -> AsyncGenerator[Message, None]:
+    async for message in feed:
+        if matches(pattern, message.topic):
+            yield message
+
+
+def _address(hub: str) -> tuple[str, int]:
+    host, _, port = hub.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ConfigError(f"expected a hub as host:routing_port, got {hub!r}")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,121 @@
+"""One connection of a client to a hub: frames out, those of one turn of the event loop in one write, and frames in."""
+
+from collections import deque
+
+import anyio
+from anyio.abc import SocketStream
+from msgspec import Struct
+
+from mpreg_core.errors import UnavailableError
+from mpreg_core.ids import NodeId
+from mpreg_core.limits import OUTBOX_BYTES_MAX, WIRE_VERSION
+from mpreg_core.wire.client import TO_CLIENT, ClientHello, ClientWelcome
+from mpreg_core.wire.codec import FrameEncoder, FrameError, MessageDecoder, decode_frame
+from mpreg_core.wire.envelope import CLIENT_CHANNEL
+from mpreg_core.wire.framing import Framer, stream_batches
+from mpreg_core.wire.outcome import error_of
+
+CHUNK_BYTES = 256 * 1024
+
+_decoder = MessageDecoder(TO_CLIENT)
+
+
+class BrokenLinkError(Exception):
+    """The connection is of no more use."""
+
+
+class Link:
+    """An open connection that was welcomed by `hub`."""
+
+    def __init__(self, stream: SocketStream, frames: FrameEncoder) -> None:
+        self.hub: NodeId = ""
+        self._stream = stream
+        self._frames = frames
+        self._framer = Framer()
+        self._out: deque[bytes] = deque()
+        self._out_bytes = 0
+        self._more = anyio.Event()
+        self._room = anyio.Event()
+        self._early: deque[Struct] = deque()
+
+    @classmethod
+    async def open(cls, host: str, port: int, name: str, federation: str, token: str) -> "Link":
+        """Connect and say hello. Raises `OSError`, `BrokenLinkError`, or the error the hub refused with."""
+        stream = await anyio.connect_tcp(host, port)
+        link = cls(stream, FrameEncoder(CLIENT_CHANNEL, name))
+        try:
+            await stream.send(
+                b"".join(stream_batches([link._frames.encode(ClientHello(federation, WIRE_VERSION, token))]))
+            )
+            while not link._early:
+                link._early.extend(await link.receive())
+            welcome = link._early.popleft()
+            if not isinstance(welcome, ClientWelcome):
+                raise BrokenLinkError(f"expected a welcome, got {type(welcome).__name__}")
+            if welcome.code:
+                raise error_of(welcome.code, welcome.message, welcome.node)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+            raise
+        link.hub = welcome.node
+        return link
+
+    def put(self, message: Struct) -> None:
+        """Have a message sent. Raises `UnavailableError` when too much waits already."""
+        frame = self._frames.encode(message)
+        if self._out_bytes + len(frame) > OUTBOX_BYTES_MAX:
+            raise UnavailableError(
+                f"{self._out_bytes} bytes wait for {self.hub}, which does not take them", where=self.hub
+            )
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+        self._more.set()
+
+    async def write(self) -> None:
+        """Send what is put, until cancelled. Raises `BrokenLinkError`."""
+        while True:
+            await self._more.wait()
+            self._more = anyio.Event()
+            frames = list(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            try:
+                for batch in stream_batches(frames):
+                    await self._stream.send(batch)
+            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                raise BrokenLinkError(str(error)) from error
+
+    async def receive(self) -> list[Struct]:
+        """The next messages, at least one. Raises `BrokenLinkError`; what cannot be read is left out."""
+        while True:
+            if self._early:
+                early = list(self._early)
+                self._early.clear()
+                return early
+            try:
+                chunk = await self._stream.receive(CHUNK_BYTES)
+            except (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                raise BrokenLinkError(str(error) or "the hub closed the connection") from error
+            frames = self._framer.feed(chunk)
+            if self._framer.fault:
+                raise BrokenLinkError(f"expected frames, got bytes that are none ({self._framer.fault})")
+            messages = [message for frame in frames if (message := _decoded(frame)) is not None]
+            if messages:
+                return messages
+
+    async def close(self) -> None:
+        """Let go of the connection; what is put goes out first, if that takes no time."""
+        with anyio.move_on_after(0.2, shield=True):
+            if self._out:
+                await self._stream.send(b"".join(stream_batches(list(self._out))))
+        with anyio.CancelScope(shield=True):
+            await self._stream.aclose()
+
+
+def _decoded(frame: bytes) -> Struct | None:
+    try:
+        envelope = decode_frame(frame)
+        return _decoder.decode(envelope.body) if envelope.channel == CLIENT_CHANNEL else None
+    except FrameError:  # of a newer hub
+        return None

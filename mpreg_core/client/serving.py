@@ -1,0 +1,63 @@
+"""Services that a client serves: handlers run side by side, bounded, and their outcome goes back to the hub."""
+
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from mpreg_core.contracts.api import Handler
+from mpreg_core.limits import CLIENT_CALLS_MAX
+from mpreg_core.runtime.handling import outcome_of
+from mpreg_core.wire.client import Call, Handled
+
+
+class Serving:
+    """The handlers by service. Calls run only while `run` does."""
+
+    def __init__(self, put: Callable[[Struct], None]) -> None:
+        self._put = put
+        self._handlers: dict[str, Handler] = {}
+        self._tasks: TaskGroup | None = None
+        self._running = 0
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """What is served."""
+        return tuple(self._handlers)
+
+    def add(self, service: str, handler: Handler) -> None:
+        """Serve; a later handler of the same name takes over."""
+        self._handlers[service] = handler
+
+    def remove(self, service: str) -> None:
+        """No longer."""
+        self._handlers.pop(service, None)
+
+    async def run(self) -> None:
+        """Until cancelled, which ends the handlers: nobody would get their answers."""
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                await anyio.sleep_forever()
+        finally:
+            self._tasks = None
+
+    def take(self, call: Call) -> None:
+        """Somebody asks."""
+        handler = self._handlers.get(call.service)
+        if handler is None or self._tasks is None:
+            self._put(Handled(call.call, "not_found", b"", f"the client serves {call.service!r} no longer"))
+        elif self._running >= CLIENT_CALLS_MAX:
+            self._put(Handled(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client"))
+        else:
+            self._running += 1
+            self._tasks.start_soon(self._run, handler, call)
+
+    async def _run(self, handler: Handler, call: Call) -> None:
+        code, payload, message = "timeout", b"", "the handler took too long"
+        try:
+            with anyio.move_on_after(call.budget_ms / 1000):
+                code, payload, message = await outcome_of(handler, call.call, call.service, call.payload, call.path)
+        finally:
+            self._running -= 1
+        self._put(Handled(call.call, code, payload, message))

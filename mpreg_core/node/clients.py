@@ -1,0 +1,298 @@
+"""Clients of this node: programs that ask, serve, publish and subscribe over a connection, without being a member.
+
+A client is its connection: it begins with a hello, and ends with the connection, or when nothing was heard of it for
+long. What it serves this node serves; a call goes to one of the clients that serve it, in turn.
+"""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from msgspec import Struct
+
+from mpreg_core.contracts.events import Published
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.errors import InvalidInputError, MpregError, OverloadedError
+from mpreg_core.limits import (
+    CLIENT_SUBSCRIPTIONS_MAX,
+    CLIENTS_MAX,
+    MESSAGE_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    REQUEST_TIMEOUT_S_MAX,
+    SERVICES_PER_CLUSTER_MAX,
+    WIRE_VERSION,
+)
+from mpreg_core.node.actions import Invoke, Transmit
+from mpreg_core.node.locating import INTERNAL
+from mpreg_core.node.registry import NodeRegistry
+from mpreg_core.node.requests import Outcome, Requests
+from mpreg_core.node.spread import Spread
+from mpreg_core.node.state import NodeState
+from mpreg_core.node.topics import matches
+from mpreg_core.units import NS_PER_MS, NS_PER_S
+from mpreg_core.wire.client import (
+    Answer,
+    Ask,
+    Call,
+    ClientHello,
+    ClientWelcome,
+    Delivery,
+    Done,
+    Handled,
+    Offer,
+    Ping,
+    Pong,
+    Publish,
+    Subscribe,
+)
+from mpreg_core.wire.codec import FrameEncoder, FrameError
+from mpreg_core.wire.envelope import CLIENT_CHANNEL
+
+SILENT_NS = 60 * NS_PER_S
+"""A client that said nothing for so long is gone; clients ping several times in that time."""
+
+TOPICS_REMEMBERED_MAX = 4_096
+
+
+class Session(Struct):
+    """One client."""
+
+    heard_ns: int
+    patterns: dict[str, None]
+    services: dict[str, None]
+    calls: dict[str, None]
+
+
+class Clients:
+    """The sessions by where their connections come from."""
+
+    def __init__(self, state: NodeState, requests: Requests, registry: NodeRegistry, spread: Spread) -> None:
+        self._state = state
+        self._requests = requests
+        self._registry = registry
+        self._spread = spread
+        self._frame = FrameEncoder(CLIENT_CHANNEL, state.id)
+        self._sessions: dict[Endpoint, Session] = {}
+        self._servers: dict[str, list[Endpoint]] = {}
+        self._callers: dict[str, Endpoint] = {}  # who runs a call
+        self._receivers: dict[str, tuple[Endpoint, ...]] = {}  # of the topics seen lately
+        self._look_ns: int | None = None
+        requests.hand_to_client = self._call
+        requests.over = self._over
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    # what a client says
+
+    def on_message(self, source: Endpoint, message: Struct) -> None:
+        """A frame came in on the client channel."""
+        session = self._sessions.get(source)
+        if isinstance(message, ClientHello):
+            self._welcome(source, message)
+        elif session is None:
+            self._state.count("mpreg_client_strangers_total")
+            self._send(source, Pong(False))
+        else:
+            session.heard_ns = self._state.now_ns
+            self._on_known(source, session, message)
+
+    def _on_known(self, source: Endpoint, session: Session, message: Struct) -> None:
+        if isinstance(message, Ask):
+            self._ask(source, message)
+        elif isinstance(message, Handled):
+            if message.call in session.calls:
+                self._requests.on_handled(message.call, message.code, message.payload, message.message)
+        elif isinstance(message, Offer):
+            self._offer(source, session, message)
+        elif isinstance(message, Publish):
+            self._publish(source, message)
+        elif isinstance(message, Subscribe):
+            self._subscribe(source, session, message)
+        elif isinstance(message, Ping):
+            self._send(source, Pong())
+
+    def _welcome(self, source: Endpoint, hello: ClientHello) -> None:
+        settings = self._state.settings
+        code, why = "", ""
+        if hello.wire != WIRE_VERSION:
+            code, why = "wire", f"expected wire version {WIRE_VERSION}, got {hello.wire}"
+        elif hello.federation not in ("", settings.federation):
+            code, why = "federation", f"this node is of federation {settings.federation}, not {hello.federation}"
+        elif not settings.open_to_all and not _is_loopback(source.host):
+            why = "clients of other hosts are taken only where security.authentication.method is none or says who may"
+            code = "forbidden"
+        elif self._state.draining:
+            code, why = "unavailable", "the node is draining"
+        elif len(self._sessions) >= CLIENTS_MAX:
+            code, why = "overloaded", f"{CLIENTS_MAX} clients are connected"
+        if code:
+            self._state.count("mpreg_clients_refused_total", code=code)
+        else:
+            self._end(source)  # an earlier one from there is gone
+            self._sessions[source] = Session(self._state.now_ns, {}, {}, {})
+            if self._look_ns is None:
+                self._look_ns = self._state.now_ns + SILENT_NS
+        self._send(source, ClientWelcome(self._state.id, code, why))
+
+    def _ask(self, source: Endpoint, ask: Ask) -> None:
+        def answered(outcome: Outcome) -> None:
+            reply = outcome.reply
+            if source in self._sessions:
+                answer = Answer(
+                    ask.number, reply.code, reply.payload, reply.where, reply.path, reply.message, reply.delivered
+                )
+                self._send(source, answer)
+
+        budget_ms = ask.budget_ms
+        if not 0 < budget_ms <= REQUEST_TIMEOUT_S_MAX * 1000 or len(ask.payload) > REQUEST_BYTES_MAX:
+            why = (
+                f"expected a time-out of 1 ms to {REQUEST_TIMEOUT_S_MAX} s, up to {REQUEST_BYTES_MAX} bytes of payload"
+            )
+            self._send(source, Answer(ask.number, InvalidInputError.code, b"", self._state.id, (self._state.id,), why))
+            return
+        node, cluster = self._registry.split_target(ask.target)
+        self._requests.ask(
+            answered,
+            ask.service,
+            ask.payload,
+            budget_ms * NS_PER_MS,
+            idempotent=ask.idempotent,
+            node=node,
+            cluster=cluster,
+        )
+
+    def _offer(self, source: Endpoint, session: Session, offer: Offer) -> None:
+        service = offer.service
+        if not offer.until_further_notice:
+            if session.services.pop(service, self) is None:
+                self._no_longer(source, service)
+            self._send(source, Done(offer.number))
+            return
+        try:
+            if not service or service.startswith(INTERNAL) or len(service) > 128:
+                self._refuse(
+                    source, offer.number, InvalidInputError.code, f"expected a service's name, got {service!r:.80}"
+                )
+                return
+            if len(session.services) >= SERVICES_PER_CLUSTER_MAX:
+                raise OverloadedError(f"a client serves at most {SERVICES_PER_CLUSTER_MAX} services")
+            self._registry.serve(service)
+        except MpregError as error:
+            self._refuse(source, offer.number, error.code, error.message)
+            return
+        if service not in session.services:
+            session.services[service] = None
+            self._servers.setdefault(service, []).append(source)
+        self._send(source, Done(offer.number))
+
+    def _publish(self, source: Endpoint, publish: Publish) -> None:
+        topic = publish.topic
+        if not topic or len(topic) > 255 or any(mark in topic for mark in "*# \t\n"):
+            self._refuse(
+                source, publish.number, InvalidInputError.code, f"expected a topic of words, got {topic!r:.80}"
+            )
+        elif len(publish.payload) > MESSAGE_BYTES_MAX:
+            why = f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(publish.payload)}"
+            self._refuse(source, publish.number, "payload_too_large", why)
+        else:
+            self._send(source, Done(publish.number, id=self._spread.publish(topic, publish.payload)))
+
+    def _subscribe(self, source: Endpoint, session: Session, subscribe: Subscribe) -> None:
+        if not subscribe.until_further_notice:
+            session.patterns.pop(subscribe.pattern, None)
+        elif len(session.patterns) >= CLIENT_SUBSCRIPTIONS_MAX or len(subscribe.pattern) > 255:
+            self._refuse(source, subscribe.number, "overloaded", f"at most {CLIENT_SUBSCRIPTIONS_MAX} subscriptions")
+            return
+        else:
+            session.patterns[subscribe.pattern] = None
+        self._receivers.clear()
+        self._send(source, Done(subscribe.number))
+
+    def _refuse(self, source: Endpoint, number: int, code: str, message: str) -> None:
+        self._send(source, Done(number, code, message))
+
+    # what happens
+
+    def on_published(self, event: Published) -> None:
+        """A message came here: to the clients it goes once each."""
+        if not self._sessions:
+            return
+        receivers = self._receivers.get(event.topic)
+        if receivers is None:
+            if len(self._receivers) >= TOPICS_REMEMBERED_MAX:
+                self._receivers.clear()
+            receivers = self._receivers[event.topic] = tuple(
+                source
+                for source, session in self._sessions.items()
+                if any(matches(pattern, event.topic) for pattern in session.patterns)
+            )
+        if receivers:
+            self._send(receivers, Delivery(event.id, event.topic, event.payload, event.origin))
+
+    def on_closed(self, source: Endpoint) -> None:
+        """A connection that came from there has ended."""
+        self._end(source)
+
+    def next_deadline(self) -> int | None:
+        """When to look for silent ones."""
+        return self._look_ns
+
+    def on_deadline(self) -> None:
+        """Forget who said nothing for long."""
+        now_ns = self._state.now_ns
+        for source in [each for each, session in self._sessions.items() if now_ns - session.heard_ns >= SILENT_NS]:
+            self._end(source)
+        self._look_ns = now_ns + SILENT_NS // 2 if self._sessions else None
+
+    def _end(self, source: Endpoint) -> None:
+        session = self._sessions.pop(source, None)
+        if session is None:
+            return
+        self._receivers.clear()
+        for service in session.services:
+            self._no_longer(source, service)
+        for call in tuple(session.calls):
+            self._callers.pop(call, None)
+            self._requests.on_handled(call, "unavailable", b"", "the client that served it went away")
+
+    def _no_longer(self, source: Endpoint, service: str) -> None:
+        servers = self._servers[service]
+        servers.remove(source)
+        if not servers:
+            del self._servers[service]
+            self._registry.unserve(service)
+
+    def _call(self, invoke: Invoke) -> bool:
+        servers = self._servers.get(invoke.service)
+        if not servers:
+            return False
+        source = servers.pop(0)
+        servers.append(source)  # in turn
+        self._sessions[source].calls[invoke.call] = None
+        self._callers[invoke.call] = source
+        budget_ms = max(0, invoke.deadline_ns - self._state.now_ns) // NS_PER_MS
+        self._send(source, Call(invoke.call, invoke.service, invoke.payload, invoke.path, budget_ms))
+        return True
+
+    def _over(self, call: str) -> None:
+        source = self._callers.pop(call, None)
+        if source is not None:
+            session = self._sessions.get(source)
+            if session is not None:
+                session.calls.pop(call, None)
+
+    def _send(self, to: Endpoint | Sequence[Endpoint], message: Struct) -> None:
+        try:
+            frame = self._frame.encode(message)
+        except FrameError as error:
+            self._state.count("mpreg_frames_dropped_total", plane="routing", reason=error.code)
+            return
+        endpoints = (to,) if isinstance(to, Endpoint) else tuple(to)
+        self._state.actions.append(Transmit(endpoints, "routing", "stream", frame))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:  # the simulator's hosts have names
+        return False

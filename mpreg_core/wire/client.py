@@ -1,0 +1,123 @@
+"""What a client and the node it is connected to say to each other, on `CLIENT_CHANNEL` of the routing plane.
+
+Both ends count: a client's `number` names what it asked, and comes back with the answer. Fields are only ever
+appended, with defaults.
+"""
+
+from msgspec import Struct
+
+from mpreg_core.ids import NodeId
+
+
+class ClientHello(Struct, frozen=True, array_like=True, tag=1):
+    """The first word of a connection. `token` says who the client is, where the node wants to know."""
+
+    federation: str
+    wire: int
+    token: str = ""
+
+
+class Ask(Struct, frozen=True, array_like=True, tag=2):
+    """A request; `Answer` follows within `budget_ms`."""
+
+    number: int
+    service: str
+    payload: bytes
+    budget_ms: int
+    idempotent: bool = False
+    target: str | None = None
+
+
+class Offer(Struct, frozen=True, array_like=True, tag=3):
+    """The client serves a service from now on, or no longer; `Done` follows."""
+
+    number: int
+    service: str
+    until_further_notice: bool = True
+
+
+class Handled(Struct, frozen=True, array_like=True, tag=4):
+    """How a `Call` ended: an empty `code` for success, else an error's code."""
+
+    call: str
+    code: str
+    payload: bytes
+    message: str = ""
+
+
+class Publish(Struct, frozen=True, array_like=True, tag=5):
+    """A message for all who subscribed to its topic; `Done` with its id follows."""
+
+    number: int
+    topic: str
+    payload: bytes
+
+
+class Subscribe(Struct, frozen=True, array_like=True, tag=6):
+    """Send what matches a pattern from now on, or no longer; `Done` follows."""
+
+    number: int
+    pattern: str
+    until_further_notice: bool = True
+
+
+class Ping(Struct, frozen=True, array_like=True, tag=7):
+    """Is somebody there? `Pong` follows."""
+
+
+class ClientWelcome(Struct, frozen=True, array_like=True, tag=8):
+    """The node takes the client; with a `code` it does not, and says why."""
+
+    node: NodeId
+    code: str = ""
+    message: str = ""
+
+
+class Answer(Struct, frozen=True, array_like=True, tag=9):
+    """The outcome of an `Ask`, as `ReplyFrame` has it."""
+
+    number: int
+    code: str
+    payload: bytes
+    where: NodeId
+    path: tuple[NodeId, ...]
+    message: str = ""
+    delivered: bool = False
+
+
+class Call(Struct, frozen=True, array_like=True, tag=10):
+    """A request for a service that the client serves; `Handled` is to follow within `budget_ms`."""
+
+    call: str
+    service: str
+    payload: bytes
+    path: tuple[NodeId, ...]
+    budget_ms: int
+
+
+class Delivery(Struct, frozen=True, array_like=True, tag=11):
+    """A message that matches one of the client's patterns or several; it comes once."""
+
+    id: str
+    topic: str
+    payload: bytes
+    origin: NodeId
+
+
+class Done(Struct, frozen=True, array_like=True, tag=12):
+    """An `Offer`, `Publish` or `Subscribe` took effect; with a `code` it did not. `id` is the published message's."""
+
+    number: int
+    code: str = ""
+    message: str = ""
+    id: str = ""
+
+
+class Pong(Struct, frozen=True, array_like=True, tag=13):
+    """Somebody is. Sent after a `ClientHello` is missing, too: `known` is False then."""
+
+    known: bool = True
+
+
+FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping)
+TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong)

@@ -1,0 +1,34 @@
+"""The code of an answer as the error it stands for, at a node or at a client."""
+
+from mpreg_core.errors import (
+    BudgetSpentError,
+    ConflictError,
+    HandlerError,
+    InvalidInputError,
+    MpregError,
+    NoQuorumError,
+    NoRouteError,
+    NotFoundError,
+    OverloadedError,
+    PayloadTooLargeError,
+    ProposalError,
+    RequestError,
+    RequestTimeoutError,
+    UnavailableError,
+)
+
+_ERRORS: dict[str, type[MpregError]] = {
+    error.code: error
+    for error in (
+        BudgetSpentError, ConflictError, HandlerError, InvalidInputError, NoQuorumError, NoRouteError, NotFoundError,
+        OverloadedError, PayloadTooLargeError, ProposalError, RequestError, RequestTimeoutError, UnavailableError,
+    )
+}  # fmt: skip
+
+
+def error_of(code: str, message: str, where: str, *, delivered: bool = False) -> MpregError:
+    """A failure as an error; `where` is the node that gave up. Definite if no handler can have run."""
+    error = _ERRORS.get(code, RequestError)(message or code, where=where)
+    error.code = code
+    error.definite = error.definite or not delivered
+    return error

@@ -1,0 +1,214 @@
+"""`mpreg_core.client` against real nodes over real sockets, on every backend."""
+
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from mpreg_core.client import Client
+from mpreg_core.client.link import Link
+from mpreg_core.errors import (
+    ConfigError,
+    HandlerError,
+    InvalidInputError,
+    NoRouteError,
+    PayloadTooLargeError,
+    RequestError,
+    RequestTimeoutError,
+    UnavailableError,
+)
+from mpreg_core.limits import REQUEST_BYTES_MAX
+
+pytestmark = pytest.mark.anyio
+
+
+def port_of(node):
+    return f"127.0.0.1:{node.endpoints['routing'].port}"
+
+
+async def until(condition, timeout_s=10):
+    with anyio.fail_after(timeout_s):
+        while not condition():
+            await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def hub_with(node, **options):
+    """A hub, and a client of it."""
+    hub = node("hub", "local", "us")
+    async with hub as running, Client(port_of(hub), **options) as client:
+        yield running, client
+
+
+async def double(request):
+    return {"twice": request.payload * 2, "for": request.caller}
+
+
+async def test_a_client_asks_serves_publishes_and_subscribes(node):
+    async with hub_with(node) as (hub, client):
+        assert client.hub == "hub"
+        await client.serve("double", double)
+        reply = await client.request("double", 21)
+        assert (reply.payload, reply.served_by, reply.path) == ({"twice": 42, "for": "hub"}, "hub", ("hub",))
+        assert (await hub.request("double", "ab")).payload["twice"] == "abab"
+        assert (await client.request("mpreg.echo", {"hi": 1}, target="hub")).payload == {"hi": 1}
+        async with client.subscribe("orders.#") as messages:
+            sent = await client.publish("orders.eu", {"id": 7})
+            with anyio.fail_after(5):
+                assert await anext(messages) == sent
+                await hub.publish("orders.us", 1)
+                assert (await anext(messages)).payload == 1
+        await client.stop_serving("double")
+        with pytest.raises(NoRouteError):
+            await client.request("double", 1)
+
+
+async def test_a_request_crosses_the_tree_between_clients_of_two_nodes(node):
+    above = node("r", "regional", "us")
+    async with above, Client(port_of(above)) as there:
+        hub = node("l", "local", "us", above)
+        async with hub, Client(port_of(hub)) as here:
+            await there.serve("double", double)
+            with anyio.fail_after(5):
+                while True:
+                    try:
+                        reply = await here.request("double", 2)
+                        break
+                    except NoRouteError:
+                        await anyio.sleep(0.02)
+            assert (reply.payload["twice"], reply.served_by, reply.path) == (4, "r", ("l", "r"))
+            async with there.subscribe("a.*") as messages:
+                await here.publish("a.b", 1)
+                with anyio.fail_after(5):
+                    assert (await anext(messages)).origin == "l"
+
+
+async def test_errors_come_out_as_what_they_are(node):
+    async def broken(request):
+        raise ValueError("no")
+
+    async def slow(request):
+        await anyio.sleep(60)
+
+    async with hub_with(node) as (_, client):
+        await client.serve("broken", broken)
+        await client.serve("slow", slow)
+        with pytest.raises(HandlerError, match="ValueError: no") as caught:
+            await client.request("broken", 1)
+        assert not caught.value.definite
+        with pytest.raises(RequestTimeoutError):
+            await client.request("slow", 1, timeout=0.2)
+        with pytest.raises(NoRouteError) as missing:
+            await client.request("nowhere", 1)
+        assert missing.value.definite
+        for wrong in ({"timeout": 0}, {"timeout": 1e9}):
+            with pytest.raises(InvalidInputError):
+                await client.request("slow", 1, **wrong)
+        with pytest.raises(PayloadTooLargeError):
+            await client.request("slow", "x" * REQUEST_BYTES_MAX)
+        with pytest.raises(InvalidInputError, match="a topic of words"):
+            await client.publish("orders.*", 1)
+
+
+@pytest.mark.parametrize("hub", ["", "host", "host:", "host:x", ":80", "host:99999"])
+async def test_an_address_that_is_none_is_refused(hub):
+    with pytest.raises(ConfigError, match="host:routing_port"):
+        Client(hub)
+
+
+async def test_without_a_hub_entering_fails_in_time_and_says_who_was_asked(node):
+    hub = node("hub", "local", "us")
+    async with hub:
+        gone = port_of(hub)
+    with pytest.raises(UnavailableError, match="no hub answers in") as caught:
+        async with Client(gone, connect_timeout=0.3):
+            pass
+    assert caught.value.where == gone
+
+
+async def test_a_hub_of_another_federation_refuses_and_the_reason_comes_out(node):
+    hub = node("hub", "local", "us")
+    async with hub:
+        with pytest.raises(RequestError, match="is of federation") as caught:
+            async with Client(port_of(hub), federation="another", connect_timeout=0.5):
+                pass
+        assert caught.value.code == "federation"
+
+
+async def run(node, running, end):
+    async with node:
+        running.set()
+        await end.wait()
+
+
+async def test_when_its_hub_dies_a_client_goes_on_at_the_next_one_and_holds_there_what_it_held(node, monkeypatch):
+    first, second = node("one", "local", "us"), node("two", "local", "us")
+    running, end, connect = anyio.Event(), anyio.Event(), Link.open
+
+    async def farther(host, port, name, *more):
+        if name == "moving" and f"{host}:{port}" == port_of(second):
+            await end.wait()
+        return await connect(host, port, name, *more)
+
+    monkeypatch.setattr(Link, "open", farther)
+    async with second as staying, anyio.create_task_group() as tasks:
+        tasks.start_soon(run, first, running, end)
+        await running.wait()
+        async with Client(port_of(second)) as judge, Client(port_of(first), port_of(second), name="moving") as client:
+            assert client.hub == "one"
+            await client.serve("double", double)
+            async with client.subscribe("a.#") as messages:
+                end.set()
+                await until(lambda: client.hub == "two")
+                await until(lambda: any("double" in each.services for each in staying.clusters()))
+                assert (await judge.request("double", 4)).payload["twice"] == 8
+                await judge.publish("a.b", 1)
+                with anyio.fail_after(5):
+                    assert (await anext(messages)).payload == 1
+        await until(lambda: not staying.clusters())
+
+
+async def test_what_broke_halfway_fails_unless_it_may_be_asked_again(node):
+    runs = []
+
+    async def wait(request):
+        runs.append(request.payload)
+        await anyio.sleep(0.3 if len(runs) > 2 else 60)
+        return "done"
+
+    outcomes = {}
+
+    async def ask(client, name, idempotent):
+        try:
+            outcomes[name] = (await client.request("wait", name, timeout=8, idempotent=idempotent)).payload
+        except UnavailableError as error:
+            outcomes[name] = error
+
+    hub = node("hub", "local", "us")
+    async with hub as running, anyio.create_task_group() as tasks:
+        await running.serve("wait", wait)
+        async with Client(port_of(hub)) as client:
+            tasks.start_soon(ask, client, "once", False)
+            tasks.start_soon(ask, client, "again", True)
+            await until(lambda: len(runs) == 2)
+            await client._link._stream.aclose()
+            await until(lambda: len(outcomes) == 2)
+    assert outcomes["again"] == "done"
+    assert (outcomes["once"].definite, outcomes["once"].where) == (False, "hub")
+    assert sorted(runs) == ["again", "again", "once"]
+
+
+async def test_a_client_leaves_nothing_behind(node):
+    async with hub_with(node) as (hub, client):
+        await client.serve("double", double)
+        assert hub.clusters()[0].services == ("double",)
+        async with Client(f"127.0.0.1:{hub.status().node.routing.rpartition(':')[2]}") as other:
+            await other.serve("more", double)
+            assert hub.clusters()[0].services == ("double", "more")
+        await until(lambda: hub.clusters()[0].services == ("double",))
+
+
+async def test_the_bodys_own_error_comes_out_as_it_is(node):
+    with pytest.raises(ZeroDivisionError):
+        async with hub_with(node):
+            raise ZeroDivisionError
