@@ -5,8 +5,9 @@ others fail when the connection breaks, for nobody knows whether they took effec
 """
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 
 import anyio
@@ -16,8 +17,9 @@ from msgspec import Struct
 
 from mpreg_core.client.link import BrokenLinkError, Link
 from mpreg_core.client.serving import Serving
+from mpreg_core.client.subscriptions import Subscriptions
+from mpreg_core.client.waiting import WaitingRoom
 from mpreg_core.contracts.api import Body, Handler, Json, Message, Reply
-from mpreg_core.embed.streams import Broadcast, Feed
 from mpreg_core.errors import (
     ConfigError,
     InvalidInputError,
@@ -28,7 +30,6 @@ from mpreg_core.errors import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
-from mpreg_core.node.topics import matches
 from mpreg_core.wire.client import Answer, Ask, Call, Delivery, Done, Offer, Ping, Pong, Publish, Subscribe
 from mpreg_core.wire.outcome import error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
@@ -40,24 +41,6 @@ SILENT_S = 30.0
 RETRY_MIN_S, RETRY_MAX_S = 0.05, 5.0
 SPARE_S = 0.25
 """How much longer than its hub a client waits for an answer, which then is the hub's own."""
-
-
-class Waiting:
-    """Somebody who waits for a numbered answer. `again` says that the message may be sent once more elsewhere."""
-
-    __slots__ = ("again", "answer", "event", "message", "sent")
-
-    def __init__(self, message: Struct, *, again: bool) -> None:
-        self.message = message
-        self.again = again
-        self.sent = False
-        self.event = anyio.Event()
-        self.answer: Answer | Done | MpregError | None = None
-
-    def end(self, answer: Answer | Done | MpregError) -> None:
-        """There is an answer."""
-        self.answer = answer
-        self.event.set()
 
 
 class Client:
@@ -81,11 +64,9 @@ class Client:
         self._connect_timeout = connect_timeout
         self._link: Link | None = None
         self._linked = anyio.Event()
-        self._numbers = 0
-        self._waiting: dict[int, Waiting] = {}
+        self._entered: WaitingRoom | None = None  # it knows the event loop
         self._serving = Serving(self._put)
-        self._patterns: dict[str, int] = {}
-        self._messages: Broadcast[Message] = Broadcast()
+        self._subscriptions = Subscriptions()
         self._exit = AsyncExitStack()
         self._refusal: MpregError | None = None
         self._heard_at = 0.0
@@ -95,10 +76,18 @@ class Client:
         """The hub it is connected to."""
         return self._link.hub if self._link is not None else None
 
+    @property
+    def _room(self) -> WaitingRoom:
+        if self._entered is None:
+            raise UnavailableError("the client is not connected: use it within `async with`")
+        return self._entered
+
     async def __aenter__(self) -> "Client":
         await self._exit.__aenter__()
         tasks = await self._exit.enter_async_context(anyio.create_task_group())
         self._exit.callback(tasks.cancel_scope.cancel)
+        self._entered = WaitingRoom()
+        tasks.start_soon(self._room.run)
         tasks.start_soon(self._stay_connected)
         with anyio.move_on_after(self._connect_timeout):
             await self._linked.wait()
@@ -142,7 +131,7 @@ class Client:
         encoded = encode_payload(payload)
         if len(encoded) > REQUEST_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a payload of at most {REQUEST_BYTES_MAX} bytes, got {len(encoded)}")
-        begun = anyio.current_time()
+        begun = time.monotonic()
         budget_ms = max(1, round(timeout * 1000))
 
         def ask(number: int) -> Ask:
@@ -152,7 +141,7 @@ class Client:
         assert isinstance(answer, Answer)
         if answer.code:
             raise error_of(answer.code, answer.message, answer.where, delivered=answer.delivered)
-        return Reply(decode_payload(answer.payload), answer.where, answer.path, round(anyio.current_time() - begun, 6))
+        return Reply(decode_payload(answer.payload), answer.where, answer.path, round(time.monotonic() - begun, 6))
 
     async def publish(self, topic: str, payload: Json, *, timeout: float = 5.0) -> Message:
         """Publish to all who subscribed. Returns when the hub has taken it. Raises as `request` does."""
@@ -168,17 +157,13 @@ class Client:
 
         A subscriber that reads too slowly loses the oldest ones; while no hub is connected, messages are lost.
         """
-        async with self._messages.listen() as feed:
-            self._patterns[pattern] = self._patterns.get(pattern, 0) + 1
-            try:
-                await self._done(lambda number: Subscribe(number, pattern), timeout, again=True)
-                async with aclosing(_matching(feed, pattern)) as messages:
-                    yield messages
-            finally:
-                self._patterns[pattern] -= 1
-                if not self._patterns[pattern]:
-                    del self._patterns[pattern]
-                    self._put(Subscribe(0, pattern, False))
+        feed = self._subscriptions.add(pattern)
+        try:
+            await self._done(lambda number: Subscribe(number, pattern), timeout, again=True)
+            yield feed
+        finally:
+            if self._subscriptions.remove(pattern, feed):
+                self._put(Subscribe(0, pattern, False))
 
     async def serve(self, service: str, handler: Handler, *, timeout: float = 5.0) -> None:
         """Serve from now on, at whatever hub the client is connected to, until it closes or `stop_serving`."""
@@ -204,19 +189,20 @@ class Client:
         return done
 
     async def _outcome(self, make: Callable[[int], Struct], timeout_s: float, *, again: bool) -> Answer | Done:
-        self._numbers += 1
-        number = self._numbers
-        waiting = Waiting(make(number), again=again)
-        self._waiting[number] = waiting
+        room = self._room
+        number = room.new_number()
+        waiting = room.enter(number, make(number), timeout_s, again=again)
         try:
-            with anyio.move_on_after(timeout_s):
-                while self._link is None:
-                    await self._linked.wait()
+            if self._link is None:
+                with anyio.move_on_after(timeout_s):
+                    while self._link is None:
+                        await self._linked.wait()
+            if self._link is not None:
                 self._link.put(waiting.message)
                 waiting.sent = True
-                await waiting.event.wait()
+            await waiting.event.wait()
         finally:
-            del self._waiting[number]
+            room.leave(number)
         if waiting.answer is None:
             late = RequestTimeoutError(f"no answer in {timeout_s:g} s", where=self.hub or "no hub is connected")
             late.definite = not waiting.sent
@@ -276,12 +262,12 @@ class Client:
         """Until it breaks."""
         for service in self._serving.services:
             link.put(Offer(0, service))
-        for pattern in self._patterns:
+        for pattern in self._subscriptions.patterns:
             link.put(Subscribe(0, pattern))
-        for waiting in self._waiting.values():
-            if waiting.sent and waiting.again and waiting.answer is None:
+        for waiting in self._room.open():
+            if waiting.again:
                 link.put(waiting.message)
-        self._link, self._heard_at = link, anyio.current_time()
+        self._link, self._heard_at = link, time.monotonic()
         self._linked.set()
         try:
             async with anyio.create_task_group() as tasks:
@@ -295,15 +281,12 @@ class Client:
     async def _listen(self, link: Link) -> None:
         while True:
             messages = await link.receive()
-            self._heard_at = anyio.current_time()
+            self._heard_at = time.monotonic()
             for message in messages:
                 if isinstance(message, Answer | Done):
-                    waiting = self._waiting.get(message.number)
-                    if waiting is not None:
-                        waiting.end(message)
+                    self._room.answer(message)
                 elif isinstance(message, Delivery):
-                    payload: Json = msgspec.json.decode(message.payload)
-                    self._messages.put(Message(message.topic, payload, message.origin, message.id))
+                    self._subscriptions.take(message)
                 elif isinstance(message, Call):
                     self._serving.take(message)
                 elif isinstance(message, Pong) and not message.known:
@@ -312,24 +295,18 @@ class Client:
     async def _ping(self, link: Link) -> None:
         while True:
             await anyio.sleep(PING_S)
-            if anyio.current_time() - self._heard_at > SILENT_S:
+            if time.monotonic() - self._heard_at > SILENT_S:
                 raise BrokenLinkError(f"nothing was heard of {link.hub} for {SILENT_S:g} s")
             link.put(Ping())
 
     def _interrupted(self, hub: NodeId) -> None:
-        for waiting in list(self._waiting.values()):
-            if waiting.sent and not waiting.again:
+        for waiting in self._room.open():
+            if not waiting.again:
                 broken = UnavailableError(
                     "the connection broke before the answer came; it may have taken effect", where=hub
                 )
                 broken.definite = False
                 waiting.end(broken)
-
-
-async def _matching(feed: Feed[Message], pattern: str) -> AsyncGenerator[Message, None]:
-    async for message in feed:
-        if matches(pattern, message.topic):
-            yield message
 
 
 def _address(hub: str) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import msgpack
 
-from mpreg_core.contracts.events import ClusterChanged, PoolJoined, PoolLeft, Published
+from mpreg_core.contracts.events import ClusterChanged, MemberChanged, PoolJoined, PoolLeft, Published
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId, Plane, PoolId, PoolTier, pool_id
@@ -41,6 +41,7 @@ from mpreg_core.wire.envelope import CLIENT_CHANNEL, CONTROL_CHANNEL, REQUEST_CH
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
 MAINTAIN_NS = 10 * NS_PER_S
+PLACES_CHANGE = frozenset((MemberChanged, ClusterChanged, PoolJoined, PoolLeft))
 REGISTRY_REVIEW_NS = 250 * NS_PER_MS
 """What is registered, and its load, changes often: a hub's summary follows at most so late, and so often."""
 
@@ -57,7 +58,8 @@ class NodeCore:
         self.admission = Admission(self.state, self.joining, self.merging.take_spread)
         self.registry = NodeRegistry(self.state)
         self.hierarchy = Hierarchy(self.state, self.merging, self.registry)
-        self.requests = Requests(self.state, Locating(self.state, self.registry))
+        self._locating = Locating(self.state, self.registry)
+        self.requests = Requests(self.state, self._locating)
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
         self.clients = Clients(self.state, self.requests, self.registry, self.spread)
@@ -244,6 +246,8 @@ class NodeCore:
             for _ in range(len(state.events)):
                 stack, event = state.events.popleft()
                 state.notify(stack, event)
+                if type(event) in PLACES_CHANGE:
+                    self._locating.forget()
                 wire = WIRES.get(type(event))
                 if wire is not None and stack is not None:
                     wire(self, stack, event)

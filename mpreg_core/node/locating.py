@@ -5,6 +5,7 @@ the other regions), then the way up. A place known only by summary narrows the r
 """
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from msgspec import Struct, structs
 
@@ -15,6 +16,7 @@ from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node.registry import NodeRegistry
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.selection import rank
+from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.request import RequestFrame
 
 INTERNAL = "mpreg."
@@ -33,12 +35,19 @@ class Place(Struct, frozen=True):
     endpoint: str = ""
 
 
+Ranked: TypeAlias = tuple[tuple[Cluster, ...], tuple[HubSummary, ...]]
+
+KNOWN_NS = 100 * NS_PER_MS
+KNOWN_MAX = 1_024
+
+
 class Locating:
-    """Answers from the registry, the pools' tables and the summaries; holds nothing of its own."""
+    """Answers from the registry, the pools' tables and the summaries."""
 
     def __init__(self, state: NodeState, registry: NodeRegistry) -> None:
         self._state = state
         self._registry = registry
+        self._known: dict[tuple[str, str | None], tuple[int, Ranked]] = {}
 
     def places(self, frame: RequestFrame, avoid: frozenset[NodeId]) -> Iterator[Place]:
         """Candidates, best first; none that `avoid` names."""
@@ -86,49 +95,71 @@ class Locating:
         yield Place(frame, Target(node=node))
 
     def _to_service(self, frame: RequestFrame, avoid: frozenset[NodeId]) -> Iterator[Place]:
-        if frame.cluster is None:
-            offers = self._registry.offers(frame.service)
-        else:
-            offers = [each for each in self._registry.clusters() if each.id == frame.cluster]
-        yield from self._ranked(frame, [each for each in offers if each.node not in avoid and each.id not in avoid])
-        own_only = frame.hub == self._state.id
-        hubs = [hub for hub in self._hubs() if hub.hub not in avoid and self._may_serve(hub, frame)]
-        if own_only:
-            below = self._below()
-            hubs = [hub for hub in hubs if hub.hub in below]
-        known = {hub.hub: hub for hub in hubs}
-        best = [each for hub in hubs if (each := self._offer(hub, frame)) is not None]
-        for candidate in rank(frame.service, best, near=self._state.settings.coordinates, rtts_ns=self._rtts()):
-            hub = known[candidate.cluster]
-            narrowed = structs.replace(frame, hub=hub.hub, region=hub.region)
-            yield Place(narrowed, Target(hub=hub.hub, region=hub.region))
-        if not own_only and self._state.parent is not None:
-            yield Place(frame, Target(node=self._state.parent))
-
-    def _ranked(self, frame: RequestFrame, offers: list[Cluster]) -> Iterator[Place]:
-        by_id = {cluster.id: cluster for cluster in offers}
-        near = self._state.settings.coordinates
-        for candidate in rank(frame.service, offers, near=near, rtts_ns=self._rtts()):
-            cluster = by_id[candidate.cluster]
+        clusters, hubs = self._ranked(frame.service, frame.cluster)
+        for cluster in clusters:
+            if cluster.node in avoid or cluster.id in avoid:
+                continue
             if cluster.node:
                 yield Place(structs.replace(frame, node=cluster.node), Target(node=cluster.node, hub=cluster.hub))
             elif cluster.endpoints and cluster.hub == self._state.id:
                 yield Place(frame, None, cluster.id, cluster.endpoints[0])
+        own_only = frame.hub == self._state.id
+        below = self._below() if own_only else None
+        for hub in hubs:
+            if hub.hub not in avoid and (below is None or hub.hub in below):
+                narrowed = structs.replace(frame, hub=hub.hub, region=hub.region)
+                yield Place(narrowed, Target(hub=hub.hub, region=hub.region))
+        if not own_only and self._state.parent is not None:
+            yield Place(frame, Target(node=self._state.parent))
 
-    def _may_serve(self, hub: HubSummary, frame: RequestFrame) -> bool:
+    def _ranked(self, service: str, cluster: str | None) -> Ranked:
+        """The clusters known here that serve it, and the hubs that lead to more, best first.
+
+        What is known changes rarely and is asked for all the time: the answer holds for a moment, unless `forget`.
+        """
+        key, now_ns = (service, cluster), self._state.now_ns
+        known = self._known.get(key)
+        if known is None or known[0] <= now_ns:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            ranked = self._rank(service, cluster)
+            if not any(ranked):
+                return ranked  # it may be known any moment
+            known = self._known[key] = (now_ns + KNOWN_NS, ranked)
+        return known[1]
+
+    def forget(self) -> None:
+        """A member, a hub or a cluster changed."""
+        self._known.clear()
+
+    def _rank(self, service: str, cluster: str | None) -> Ranked:
+        near, rtts_ns = self._state.settings.coordinates, self._rtts()
+        if cluster is None:
+            offers = self._registry.offers(service)
+        else:
+            offers = [each for each in self._registry.clusters() if each.id == cluster]
+        clusters = {each.id: each for each in offers}
+        hubs = {hub.hub: hub for hub in self._hubs() if self._may_serve(hub, service, cluster)}
+        leading = [each for hub in hubs.values() if (each := self._offer(hub, service)) is not None]
+        return (
+            tuple(clusters[each.cluster] for each in rank(service, offers, near=near, rtts_ns=rtts_ns)),
+            tuple(hubs[each.cluster] for each in rank(service, leading, near=near, rtts_ns=rtts_ns)),
+        )
+
+    def _may_serve(self, hub: HubSummary, service: str, cluster: str | None) -> bool:
         services = hub.services
         if services is None or hub.status != "alive" or hub.hub == self._state.id:
             return False
-        if frame.cluster is not None:
-            return frame.cluster in services.ids
-        return frame.service in services.services
+        if cluster is not None:
+            return cluster in services.ids
+        return service in services.services
 
-    def _offer(self, hub: HubSummary, frame: RequestFrame) -> Cluster | None:
+    def _offer(self, hub: HubSummary, service: str) -> Cluster | None:
         """The hub as one cluster, named after the hub, to rank it among others."""
         assert hub.services is not None
-        offer = hub.services.offer(frame.service)
+        offer = hub.services.offer(service)
         if offer is None:
-            return Cluster(id=hub.hub, services=(frame.service,), hub=hub.hub, region=hub.region)
+            return Cluster(id=hub.hub, services=(service,), hub=hub.hub, region=hub.region)
         return structs.replace(offer, id=hub.hub, hub=hub.hub) if offer.status != "unhealthy" else None
 
     def _hubs(self) -> list[HubSummary]:

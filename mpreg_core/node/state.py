@@ -151,7 +151,7 @@ class NodeState:
 
     def count(self, name: str, n: int = 1, **labels: str) -> None:
         """Add to a counter."""
-        key = (name, tuple(sorted(labels.items())))
+        key = (name, tuple(sorted(labels.items()) if len(labels) > 1 else labels.items()))
         self.counters[key] = self.counters.get(key, 0) + n
 
     def emit(self, stack: "PoolStack | None", event: Event) -> None:

@@ -18,9 +18,10 @@ from mpreg_core.contracts.events import Occurrence, StorageFailed
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import MpregError
-from mpreg_core.ids import Plane
+from mpreg_core.ids import PLANES, Plane
 from mpreg_core.node.actions import Action, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
 from mpreg_core.node.core import NodeCore
+from mpreg_core.node.state import CounterKey
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.handlers import Handlers
 from mpreg_core.runtime.outbox import Outbox
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mpreg.node")
 
 LAG_EVERY_S = 1.0
+
+
+_SENT: dict[Plane, tuple[CounterKey, CounterKey]] = {
+    plane: (("mpreg_frames_out_total", (("plane", plane),)), ("mpreg_bytes_out_total", (("plane", plane),)))
+    for plane in PLANES
+}
 
 
 class Waiter:
@@ -224,9 +231,9 @@ class Driver:
             self.stopped.set()
 
     def _transmit(self, action: Transmit) -> None:
-        count = self.core.state.count
-        count("mpreg_frames_out_total", len(action.to), plane=action.plane)
-        count("mpreg_bytes_out_total", len(action.to) * len(action.frame), plane=action.plane)
+        counters, (frames, size) = self.core.state.counters, _SENT[action.plane]
+        counters[frames] = counters.get(frames, 0) + len(action.to)
+        counters[size] = counters.get(size, 0) + len(action.to) * len(action.frame)
         if action.lane == "datagram":
             for endpoint in action.to:
                 self.transport.cast(endpoint, action.plane, action.frame)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import socket
@@ -33,12 +34,19 @@ def program(name: str, remedy: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports of loopback that nobody listens on, from below those that the system gives to outgoing connections."""
+    while True:
+        base = random.randrange(10_000, 32_000)
+        sockets: list[socket.socket] = []
+        try:
+            for port in range(base, base + count):
+                sockets.append(socket.create_server(("127.0.0.1", port)))
+            return [each.getsockname()[1] for each in sockets]
+        except OSError:
+            continue
+        finally:
+            for each in sockets:
+                each.close()
 
 
 class Trio:
