@@ -26,11 +26,11 @@ from mpreg_core.node.actions import StopNode
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
-from mpreg_core.units import NS_PER_S
+from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.control import Goodbye, Received, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
 
-REMEMBER_WITHIN_NS = NS_PER_S
+REMEMBER_WITHIN_NS = 50 * NS_PER_MS
 """A changed list of voters is written down so soon; a restart before that goes by the list before it."""
 
 _BAD = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)

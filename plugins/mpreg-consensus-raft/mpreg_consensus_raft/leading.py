@@ -37,6 +37,10 @@ REPLACE_NS = 60 * NS_PER_S
 """A voter that has been dead for this long makes place for a member that lives."""
 
 
+LEASE_SHARE = 0.8
+"""A lease ends so much of the election time-out after the question whose answers prove it (thesis, 6.4.1)."""
+
+
 class Follower:
     """What the leader knows of one other. `probing`: where their logs agree is not known yet."""
 
@@ -68,6 +72,10 @@ class Leading:
         self._reads: list[tuple[NodeId, int]] = []
         self._reads_in_round: list[tuple[NodeId, int]] = []
         self._round_commit = 0
+        self._read_round = 0
+        self._asked_ns: dict[int, int] = {}  # rounds of a lease: when they were begun
+        self._lease_ns = -1
+        self._no_lease_ns = -1
         self._in_log: dict[str, int] = {}  # proposals that are not applied yet, with the bytes of their values
         self._collected: list[Proposal] = []  # this turn's
         self._commit_told = True
@@ -82,6 +90,7 @@ class Leading:
         desk.follow(desk.me)
         self._followers = {}
         self._reads, self._reads_in_round, self._round_open = [], [], False
+        self._asked_ns, self._lease_ns = {}, -1
         self._collected, self._commit_told = [], True
         log = desk.log
         unapplied = log.between(max(desk.applied.index, log.base) + 1, 1 << 30, 1 << 62)
@@ -148,6 +157,9 @@ class Leading:
             self._retire(now_ns)  # check-quorum (thesis, 6.2): others may have elected another
             return
         self.change_voters(now_ns)
+        if desk.options.lease_reads:
+            self._round += 1
+            self._asked_ns[self._round] = now_ns
         for node, follower in self._followers.items():
             self._send(node, follower, empty=True)
 
@@ -255,6 +267,10 @@ class Leading:
 
     def read(self, now_ns: int, reader: NodeId, nonce: int) -> None:
         """Somebody wants to read what is committed now: first find out whether this node still leads."""
+        desk = self._desk
+        if now_ns < self._lease_ns and desk.log.term_at(desk.commit) == desk.term:
+            self.answer_read(now_ns, reader, nonce, desk.commit)
+            return
         self._reads.append((reader, nonce))
         self._begin_round(now_ns)
 
@@ -264,6 +280,7 @@ class Leading:
             return  # a new leader knows what is committed only when an entry of its own term is
         self._round_open = True
         self._round += 1
+        self._read_round = self._round
         self._round_commit = desk.commit
         self._reads_in_round, self._reads = self._reads, []
         for node, follower in self._followers.items():
@@ -273,16 +290,26 @@ class Leading:
     def _confirm(self, now_ns: int) -> None:
         desk = self._desk
         config = desk.config
-        if not self._round_open or config is None:
+        if config is None or not (self._round_open or self._asked_ns):
             return
         rounds = {node: follower.round for node, follower in self._followers.items()}
         rounds[desk.me] = self._round
-        if agreed(config, rounds) >= self._round:
+        heard = agreed(config, rounds)
+        self._date_lease(heard)
+        if self._round_open and heard >= self._read_round:
             self._round_open = False
             done, self._reads_in_round = self._reads_in_round, []
             for reader, nonce in done:
                 self.answer_read(now_ns, reader, nonce, self._round_commit)
             self._begin_round(now_ns)
+
+    def _date_lease(self, heard: int) -> None:
+        """A majority answered all rounds up to one."""
+        desk = self._desk
+        for round_ in [each for each in self._asked_ns if each <= heard]:
+            until_ns = self._asked_ns.pop(round_) + round(desk.election_ns * LEASE_SHARE)
+            if until_ns > self._no_lease_ns:
+                self._lease_ns = max(self._lease_ns, until_ns)
 
     # who votes (section 6)
 
@@ -299,7 +326,7 @@ class Leading:
             return True
         self._meet(now_ns)
         if desk.me not in config.ids:
-            self.hand_over()
+            self.hand_over(now_ns)
             return False
         wanted = self._wanted(now_ns, config)
         if not wanted or wanted == tuple(sorted(config.ids)):
@@ -330,9 +357,10 @@ class Leading:
             place += 1
         return tuple(sorted([*stay, *(node for _, node in ready[: max(0, place)])]))
 
-    def hand_over(self) -> None:
-        """Have the follower that is furthest take over (thesis, 3.10)."""
+    def hand_over(self, now_ns: int) -> None:
+        """Have the follower that is furthest take over (thesis, 3.10). It will be elected within this one's lease."""
         desk = self._desk
+        self._lease_ns, self._no_lease_ns = -1, now_ns + 3 * desk.election_ns
         config = desk.config
         if config is None or desk.cluster is None:
             return

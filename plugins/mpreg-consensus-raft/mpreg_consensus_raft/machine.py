@@ -82,6 +82,8 @@ class Raft:
         self._replay: deque[Kept] = deque()
         self._leader_seen: NodeId = ""
         self._rebuild(context.records)
+        if options.lease_reads:  # an earlier life may have promised a leader not to vote for another yet
+            desk.leader_heard_ns = context.now_ns
         self._handlers: dict[type[Struct], Callable[[int, NodeId, Any], None]] = {
             Append: self._following.on_append,
             Appended: self._on_appended,
@@ -140,7 +142,7 @@ class Raft:
         for member in members:
             if member.status in ("failed", "left"):
                 desk.gone.setdefault(member.id, now_ns)
-                if member.id == desk.leader and member.id != self._me:
+                if member.id == desk.leader and member.id != self._me and not desk.options.lease_reads:
                     self._voting.hurry(now_ns)
             else:
                 desk.gone.pop(member.id, None)
@@ -222,7 +224,7 @@ class Raft:
     def on_leave(self, now_ns: int) -> Effects:
         """A leader hands over before it goes."""
         if self._desk.role == "leader":
-            self._leading.hand_over()
+            self._leading.hand_over(now_ns)
         return self._finish(now_ns)
 
     # what the node reads

@@ -20,6 +20,10 @@ class RaftOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
       replaced at once.
     - `heartbeat_interval`: how often a leader with nothing to say says so; at most half of `election_timeout`. None: a
       fifth of it.
+    - `lease_reads`: a leader that a majority heard of within four fifths of the election time-out answers reads without
+      asking again, for until then none of them votes for another. It rests on clocks whose rates differ by less than a
+      fifth, and takes away the early election after a death that the failure detector reports. Set it for all voters
+      of a pool or for none.
     - `voters_max`: how many members vote; the others of a larger pool follow the log and step in for voters that leave,
       or that have been dead for a minute. Odd numbers are best: 7 voters go on when 3 of them fail.
     - `max_proposals`: proposals of this node that may be open at once, further ones are rejected; and how many open
@@ -29,6 +33,7 @@ class RaftOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     election_timeout: Annotated[float, Meta(ge=0.05, le=600)] | None = None
     heartbeat_interval: Annotated[float, Meta(ge=0.01, le=60)] | None = None
+    lease_reads: bool = False
     voters_max: Annotated[int, Meta(ge=1, le=99)] = 7
     max_proposals: Annotated[int, Meta(ge=1, le=PROPOSALS_MAX)] = 1_000
     snapshot_after: Annotated[int, Meta(ge=16, le=1_000_000)] = 4_096

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mpreg_consensus_raft import voting
+from mpreg_consensus_raft import leading, voting
 from mpreg_consensus_raft.applied import Applied
 from mpreg_consensus_raft.desk import Desk
 from mpreg_consensus_raft.following import Following
@@ -186,6 +186,11 @@ def a_retried_proposal_is_applied_again(patch: Any) -> None:
     patch.setattr(Leading, "propose", always)
 
 
+def a_lease_outlasts_the_promise(patch: Any) -> None:
+    patch.setattr(leading, "LEASE_SHARE", 4.0)
+    patch.setattr(leading, "heard_by", lambda config, test: True)  # else the leader retires before it can do harm
+
+
 MUTANTS: dict[str, Patch] = {
     made.__name__: made
     for made in (
@@ -204,5 +209,6 @@ MUTANTS: dict[str, Patch] = {
         half_is_a_majority,
         voters_change_in_one_step,
         a_retried_proposal_is_applied_again,
+        a_lease_outlasts_the_promise,
     )
 }

@@ -4,6 +4,7 @@ Some seeds always; with MPREG_DEEP=1 (`tox -e sim`) 2,000. The planted bugs show
 """
 
 import os
+from typing import Any
 
 import pytest
 from raft_harness import BrokenPromiseError, Pool, chaos, member
@@ -11,7 +12,11 @@ from raft_mutants import MUTANTS
 
 DEEP = bool(os.environ.get("MPREG_DEEP"))
 SEEDS = 1_000 if DEEP else 25
-KINDS = {"three voters": (3, {}), "five, that change, with snapshots": (5, {"snapshot_after": 16})}
+KINDS: dict[str, tuple[int, dict[str, Any]]] = {
+    "three voters": (3, {}),
+    "five, that change, with snapshots": (5, {"snapshot_after": 16}),
+    "three voters, reads by lease": (3, {"lease_reads": True}),
+}
 
 
 @pytest.mark.timeout(3600)
