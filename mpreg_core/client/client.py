@@ -30,13 +30,16 @@ from mpreg_core.errors import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
-from mpreg_core.wire.client import Answer, Ask, Call, Delivery, Done, Offer, Ping, Pong, Publish, Subscribe
+from mpreg_core.wire.client import Answer, Ask, Call, Delivery, Done, MoveOn, Offer, Ping, Pong, Publish, Subscribe
 from mpreg_core.wire.outcome import error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
 
 PING_S = 10.0
 SILENT_S = 30.0
 """A hub that says nothing for so long, not even to a ping, is left."""
+
+FINISH_S, FINISH_LOOK_S = 2.0, 0.02
+"""How long what is under way may take when a hub is about to stop, and how often to look if it is done."""
 
 RETRY_MIN_S, RETRY_MAX_S = 0.05, 5.0
 SPARE_S = 0.25
@@ -65,7 +68,7 @@ class Client:
         self._link: Link | None = None
         self._linked = anyio.Event()
         self._entered: WaitingRoom | None = None  # it knows the event loop
-        self._serving = Serving(self._put)
+        self._serving = Serving()
         self._subscriptions = Subscriptions()
         self._exit = AsyncExitStack()
         self._refusal: MpregError | None = None
@@ -230,9 +233,14 @@ class Client:
             try:
                 await self._use(link)
             finally:
-                self._link, self._linked = None, anyio.Event()
+                self._unlink()
                 await link.close()
                 self._interrupted(link.hub)
+
+    def _unlink(self) -> None:
+        self._link = None
+        if self._linked.is_set():  # else somebody waits for it
+            self._linked = anyio.Event()
 
     async def _nearest(self) -> Link | None:
         """The hub that welcomes first, of all that are asked at once."""
@@ -274,11 +282,11 @@ class Client:
                 tasks.start_soon(link.write)
                 tasks.start_soon(self._ping, link)
                 tasks.start_soon(self._serving.run)
-                await self._listen(link)
+                await self._listen(link, tasks)
         except* BrokenLinkError:
             pass
 
-    async def _listen(self, link: Link) -> None:
+    async def _listen(self, link: Link, tasks: TaskGroup) -> None:
         while True:
             messages = await link.receive()
             self._heard_at = time.monotonic()
@@ -288,9 +296,19 @@ class Client:
                 elif isinstance(message, Delivery):
                     self._subscriptions.take(message)
                 elif isinstance(message, Call):
-                    self._serving.take(message)
+                    self._serving.take(message, link.put)
+                elif isinstance(message, MoveOn):
+                    self._unlink()  # what comes now waits for the next hub
+                    tasks.start_soon(self._finish, link)
                 elif isinstance(message, Pong) and not message.known:
                     raise BrokenLinkError("the hub has forgotten this client")
+
+    async def _finish(self, link: Link) -> None:
+        """The hub is to stop: have what is under way answered, then go."""
+        with anyio.move_on_after(FINISH_S):
+            while self._room.open() or self._serving.running:
+                await anyio.sleep(FINISH_LOOK_S)
+        raise BrokenLinkError(f"{link.hub} is about to stop")
 
     async def _ping(self, link: Link) -> None:
         while True:

@@ -15,11 +15,15 @@ from mpreg_core.wire.client import Call, Handled
 class Serving:
     """The handlers by service. Calls run only while `run` does."""
 
-    def __init__(self, put: Callable[[Struct], None]) -> None:
-        self._put = put
+    def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._tasks: TaskGroup | None = None
         self._running = 0
+
+    @property
+    def running(self) -> int:
+        """Handlers under way."""
+        return self._running
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -42,22 +46,22 @@ class Serving:
         finally:
             self._tasks = None
 
-    def take(self, call: Call) -> None:
-        """Somebody asks."""
+    def take(self, call: Call, put: Callable[[Struct], None]) -> None:
+        """Somebody asks; `put` sends the outcome there."""
         handler = self._handlers.get(call.service)
         if handler is None or self._tasks is None:
-            self._put(Handled(call.call, "not_found", b"", f"the client serves {call.service!r} no longer"))
+            put(Handled(call.call, "not_found", b"", f"the client serves {call.service!r} no longer"))
         elif self._running >= CLIENT_CALLS_MAX:
-            self._put(Handled(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client"))
+            put(Handled(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client"))
         else:
             self._running += 1
-            self._tasks.start_soon(self._run, handler, call)
+            self._tasks.start_soon(self._run, handler, call, put)
 
-    async def _run(self, handler: Handler, call: Call) -> None:
+    async def _run(self, handler: Handler, call: Call, put: Callable[[Struct], None]) -> None:
         code, payload, message = "timeout", b"", "the handler took too long"
         try:
             with anyio.move_on_after(call.budget_ms / 1000):
                 code, payload, message = await outcome_of(handler, call.call, call.service, call.payload, call.path)
         finally:
             self._running -= 1
-        self._put(Handled(call.call, code, payload, message))
+        put(Handled(call.call, code, payload, message))

@@ -38,6 +38,7 @@ from mpreg_core.wire.client import (
     Delivery,
     Done,
     Handled,
+    MoveOn,
     Offer,
     Ping,
     Pong,
@@ -228,6 +229,11 @@ class Clients:
             )
         if receivers:
             self._send(receivers, Delivery(event.id, event.topic, event.payload, event.origin))
+
+    def dismiss(self) -> None:
+        """This node is about to stop: the clients are to go to another, in their time."""
+        if self._sessions:
+            self._send(tuple(self._sessions), MoveOn())
 
     def on_closed(self, source: Endpoint) -> None:
         """A connection that came from there has ended."""

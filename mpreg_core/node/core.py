@@ -101,6 +101,7 @@ class NodeCore:
         if not state.draining:
             state.set_life("draining")
             self.merging.announce()
+            self.clients.dismiss()
         return self._end()
 
     def resume(self, now_ns: int) -> list[Action]:

@@ -119,5 +119,9 @@ class Pong(Struct, frozen=True, array_like=True, tag=13):
     known: bool = True
 
 
+class MoveOn(Struct, frozen=True, array_like=True, tag=14):
+    """The node is about to stop: finish what is under way, then connect elsewhere."""
+
+
 FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping)
-TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong)
+TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn)

@@ -168,6 +168,39 @@ async def test_when_its_hub_dies_a_client_goes_on_at_the_next_one_and_holds_ther
         await until(lambda: not staying.clusters())
 
 
+async def test_a_hub_that_stops_hands_its_clients_on_without_a_failed_request(node, monkeypatch):
+    first, second = node("one", "local", "us"), node("two", "local", "us")
+    running, end, connect = anyio.Event(), anyio.Event(), Link.open
+
+    async def farther(host, port, name, *more):
+        if name == "moving" and f"{host}:{port}" == port_of(second):
+            await end.wait()
+        return await connect(host, port, name, *more)
+
+    async def slowly(request):
+        await anyio.sleep(0.1)
+        return request.payload
+
+    async def ask(client, answers):
+        while client.hub != "two" or len(answers) < 40:
+            answers.append((await client.request("slow", len(answers))).served_by)
+
+    monkeypatch.setattr(Link, "open", farther)
+    answers: list[str] = []
+    async with second as staying, anyio.create_task_group() as tasks:
+        tasks.start_soon(run, first, running, end)
+        await running.wait()
+        await staying.serve("slow", slowly)
+        async with Client(port_of(first), port_of(second), name="moving") as client:
+            await client.serve("slow", slowly)
+            async with anyio.create_task_group() as asking:
+                for _ in range(4):
+                    asking.start_soon(ask, client, answers)
+                await until(lambda: len(answers) > 8)
+                end.set()
+    assert {"one", "two"} == set(answers)
+
+
 async def test_what_broke_halfway_fails_unless_it_may_be_asked_again(node):
     runs = []
 

@@ -20,6 +20,7 @@ from mpreg_core.wire.client import (
     Delivery,
     Done,
     Handled,
+    MoveOn,
     Offer,
     Ping,
     Pong,
@@ -110,9 +111,11 @@ def test_clients_of_other_hosts_are_taken_where_the_operator_says_so(hub):
     assert hub.hears(FAR, HELLO) == [(FAR, ClientWelcome("l-us-1"))]
 
 
-def test_a_draining_node_takes_no_new_clients(hub):
-    hub.core.drain(hub.fed.world.now_ns)
+def test_a_draining_node_sends_its_clients_on_and_takes_no_new_ones(hub):
+    hub.hears(OTHER, HELLO)
+    assert hub.sent(hub.core.drain(hub.fed.world.now_ns)) == [(OTHER, MoveOn())]
     assert hub.hears(ME, HELLO)[0][1].code == "unavailable"
+    assert hub.hears(OTHER, Ping()) == [(OTHER, Pong())]
 
 
 def test_what_clients_serve_the_node_serves_and_they_are_called_in_turn(hub):
