@@ -44,6 +44,9 @@ FOUND = {
         "rolling-restart:us-east@19.82+10.745,duplicate*0.1@24.16+8.28,jitter*0.05@25.126+17.057,"
         "link-loss:us-east-1-c2>eu-west-2*0.5@26.396+10.574,loss*0.1@28.67+10.432"
     ),
+    "a global hub replaced after a regional one had left and come back": (
+        "leave:us-east@7.33+7.05,replace:global-1@29.85+16.47"
+    ),
     "a rolling restart of everything within two seconds": "rolling-restart:us-east@8+2",
 }
 """Schedules that broke a promise once."""
