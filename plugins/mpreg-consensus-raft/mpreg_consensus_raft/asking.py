@@ -32,7 +32,7 @@ class Asking:
         self._leading = leading
         leading.answer_read = self._answer_read
         self._open: OrderedDict[str, tuple[Proposal, int]] = OrderedDict()
-        self._ended: OrderedDict[str, ProposalView] = OrderedDict()
+        self._ended: OrderedDict[str, tuple[Proposal, Status, int]] = OrderedDict()  # with when they ended
         self._reads: OrderedDict[str, int] = OrderedDict()  # read -> its deadline
         self._asked: tuple[int, tuple[str, ...]] | None = None  # the nonce that is out, and for whom
         self._index: int | None = None  # what must be applied for those
@@ -83,23 +83,22 @@ class Asking:
             desk.send(desk.leader, Forward(proposal))
 
     def _end(self, now_ns: int, proposal: Proposal, status: Status, instance: int = 0) -> None:
-        view = self._view(proposal, status, now_ns)
-        self._ended.pop(proposal.id, None)
-        self._ended[proposal.id] = view
-        while len(self._ended) > self._desk.options.max_proposals:
-            self._ended.popitem(last=False)
-        self._desk.emit(
-            Decided(proposal.id, proposal.key, proposal.value, proposal.proposer, status, dict(view.votes), instance)
-        )
-
-    def _view(self, proposal: Proposal, status: str, ended_ns: int | None = None) -> ProposalView:
-        config = self._desk.config
-        voters = members(config) if config is not None else ()
-        return ProposalView(proposal, status, {}, len(voters) // 2 + 1, len(voters), ended_ns)
+        ended = self._ended
+        ended.pop(proposal.id, None)
+        ended[proposal.id] = (proposal, status, now_ns)
+        if len(ended) > self._desk.options.max_proposals:
+            ended.popitem(last=False)
+        self._desk.emit(Decided(proposal.id, proposal.key, proposal.value, proposal.proposer, status, {}, instance))
 
     def views(self) -> Sequence[ProposalView]:
         """Ended ones first, oldest first."""
-        return [*self._ended.values(), *(self._view(proposal, "pending") for proposal, _ in self._open.values())]
+        config = self._desk.config
+        voters = len(members(config)) if config is not None else 0
+        needed = voters // 2 + 1
+        return [
+            *(ProposalView(each, status, {}, needed, voters, at_ns) for each, status, at_ns in self._ended.values()),
+            *(ProposalView(each, "pending", {}, needed, voters, None) for each, _ in self._open.values()),
+        ]
 
     # reads
 

@@ -17,6 +17,7 @@ class Log:
         self.base_config: Config | None = None
         self.size = 0
         self._entries: list[Entry] = []
+        self._weights: list[int] = []  # of the entries
         self._configs: list[tuple[int, Config]] = []
 
     @property
@@ -59,8 +60,10 @@ class Log:
     def append(self, entries: Sequence[Entry]) -> None:
         """Add at the end."""
         for entry in entries:
+            weight = _weight(entry)
             self._entries.append(entry)
-            self.size += _weight(entry)
+            self._weights.append(weight)
+            self.size += weight
             if entry.config is not None:
                 self._configs.append((self.last_index, entry.config))
 
@@ -68,8 +71,8 @@ class Log:
         """Drop all from an index on."""
         place = first - self.base - 1
         assert place >= 0
-        self.size -= sum(map(_weight, self._entries[place:]))
-        del self._entries[place:]
+        self.size -= sum(self._weights[place:])
+        del self._entries[place:], self._weights[place:]
         while self._configs and self._configs[-1][0] >= first:
             self._configs.pop()
 
@@ -77,27 +80,29 @@ class Log:
         """At most so many entries and bytes from an index on, but at least one if there is one."""
         place = first - self.base - 1
         assert place >= 0
-        found = self._entries[place : place + count]
-        for number, entry in enumerate(found):
-            size -= _weight(entry)
-            if size < 0 and number:
-                return tuple(found[:number])
-        return tuple(found)
+        weights = self._weights[place : place + count]
+        if sum(weights) > size:
+            for number, weight in enumerate(weights):
+                size -= weight
+                if size < 0 and number:
+                    return tuple(self._entries[place : place + number])
+        return tuple(self._entries[place : place + count])
 
     def compact(self, index: int) -> None:
         """A snapshot stands for all up to an index."""
         term = self.term_at(index)
         assert term is not None
         self.base_config = self.config_at(index)
-        gone = self._entries[: index - self.base]
-        self.size -= sum(map(_weight, gone))
-        del self._entries[: len(gone)]
+        gone = index - self.base
+        self.size -= sum(self._weights[:gone])
+        del self._entries[:gone], self._weights[:gone]
         self._configs = [(at, config) for at, config in self._configs if at > index]
         self.base, self.base_term = index, term
 
     def reset(self, index: int, term: int, config: Config | None) -> None:
         """Forget all; a snapshot of another member stands for what was."""
         self._entries.clear()
+        self._weights.clear()
         self._configs.clear()
         self.base, self.base_term, self.base_config, self.size = index, term, config, 0
 
