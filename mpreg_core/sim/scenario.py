@@ -191,6 +191,8 @@ class Run:
         """One thing of the workload: a request, a write or a proposal, somewhere."""
         self._acts += 1
         alive = [node for node in self.fleet.alive() if not self.world.nodes[node].paused]
+        if not alive:
+            return
         at, to = self.rng.choice(alive), self.rng.choice(alive)
         what = self.rng.random()
         if what < 0.6:

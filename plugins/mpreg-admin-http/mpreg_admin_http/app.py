@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 _json = msgspec.json.Encoder()
 
+BUSY = ("/api/state", "/api/requests", "/api/messages")
+"""Looked at first, for the router tries one route after the other."""
+
 
 def build_app(routes: Sequence[AnyRoute], backend: Backend) -> ASGIApp:
     """Serve the routes, and every error in its one shape."""
@@ -32,7 +35,7 @@ def build_app(routes: Sequence[AnyRoute], backend: Backend) -> ASGIApp:
     app = Starlette(
         routes=[
             StarletteRoute(path, _endpoint(methods, backend), methods=list(methods))
-            for path, methods in by_path.items()
+            for path, methods in sorted(by_path.items(), key=lambda route: not route[0].startswith(BUSY))
         ],
         exception_handlers={404: _no_route(list(by_path)), 405: _wrong_method},
     )

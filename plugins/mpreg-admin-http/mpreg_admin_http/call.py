@@ -74,6 +74,8 @@ def decode_body(raw: bytes, type: type[BodyT]) -> BodyT:
 
 async def read_body(request: Request) -> bytes:
     """The whole body, at most `HTTP_BODY_BYTES_MAX`. Raises `HttpError` when it is larger or does not come."""
+    if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+        return b""  # RFC 9112, section 6.3
     body = bytearray()
     length = 0
     try:
