@@ -22,7 +22,9 @@ else:
 Body: TypeAlias = Json | bytes
 Scope = Literal["pool", "region", "federation"]
 Consistency = Literal["eventual", "linearizable"]
-StatePolicy = Literal["last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "consensus"]
+StatePolicy = Literal[
+    "last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "sequence", "consensus"
+]
 Health = Literal["healthy", "degraded", "unhealthy", "draining"]
 
 

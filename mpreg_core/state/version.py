@@ -12,11 +12,12 @@ from mpreg_core.state.clock import Stamp
 from mpreg_core.state.counter import Counter
 from mpreg_core.state.maps import Fields
 from mpreg_core.state.registers import Decision, First, Last
+from mpreg_core.state.sequences import Sequence
 from mpreg_core.state.sets import AddWins
 from mpreg_core.state.siblings import Siblings
 from mpreg_core.state.value import Write
 
-AnyState: TypeAlias = Last | First | Siblings | Counter | AddWins | Fields | Decision
+AnyState: TypeAlias = Last | First | Siblings | Counter | AddWins | Fields | Sequence | Decision
 
 STATES: dict[StatePolicy, type[AnyState]] = {
     "last_write_wins": Last,
@@ -25,6 +26,7 @@ STATES: dict[StatePolicy, type[AnyState]] = {
     "counter": Counter,
     "set": AddWins,
     "map": Fields,
+    "sequence": Sequence,
     "consensus": Decision,
 }
 _RANK = {state: rank for rank, state in enumerate(STATES.values())}

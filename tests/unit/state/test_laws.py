@@ -30,6 +30,7 @@ VALUES: dict[StatePolicy, st.SearchStrategy[Json]] = {
         lambda inner: st.dictionaries(NAMES, inner | LEAVES, min_size=1, max_size=3),
         max_leaves=5,
     ),
+    "sequence": st.lists(SMALL, max_size=5),
     "consensus": SMALL,
 }
 

@@ -1,6 +1,7 @@
 """What each policy makes of concurrent writes, seen through stores that exchange their versions."""
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 
@@ -163,6 +164,54 @@ def test_an_element_that_was_removed_and_seen_stays_away() -> None:
     assert pair.read() == [2]
 
 
+def test_concurrent_edits_of_a_sequence_all_stay_each_run_together() -> None:
+    pair = Pair("sequence")
+    pair.put(pair.a, ["a", "b", "c"])
+    pair.sync()
+    pair.put(pair.a, ["a", 1, 2, "b", "c"])
+    pair.put(pair.b, ["a", 3, 4, "b"])
+    assert pair.read() in (["a", 1, 2, 3, 4, "b"], ["a", 3, 4, 1, 2, "b"])
+    pair.put(pair.a, ["b", "last"])
+    assert pair.read() == ["b", "last"]
+
+
+def test_what_is_inserted_behind_a_removed_element_keeps_its_place() -> None:
+    pair = Pair("sequence")
+    pair.put(pair.a, ["a", "b", "c"])
+    pair.sync()
+    pair.put(pair.a, ["a", "c"])
+    pair.put(pair.b, ["a", "b", "behind b", "c"])
+    assert pair.read() == ["a", "behind b", "c"]
+
+
+def test_equal_elements_of_a_sequence_are_apart_and_an_empty_one_is_not_removed() -> None:
+    pair = Pair("sequence")
+    pair.put(pair.a, [0, 0, 0])
+    pair.sync()
+    pair.put(pair.b, [0, 0])
+    pair.put(pair.a, [0, 0, 0, 1])
+    assert pair.read() == [0, 0, 1]
+    pair.put(pair.a, [])
+    assert pair.read() == []
+    pair.delete(pair.b)
+    assert pair.gone()
+    pair.put(pair.a, ["new"])
+    assert pair.read() == ["new"]
+
+
+@pytest.mark.parametrize("size", [3, 150, 1_000])
+def test_a_sequence_becomes_what_was_written_whatever_changed(size: int) -> None:
+    rng = Random(size)
+    pair = Pair("sequence")
+    held: list[int] = []
+    for _ in range(6):
+        held = [item for item in held if rng.random() < 0.8]
+        for _ in range(size // 3):
+            held.insert(rng.randrange(len(held) + 1), rng.randrange(10))
+        pair.put(pair.a, list(held))
+        assert pair.read() == held
+
+
 def test_an_empty_set_is_not_a_removed_one() -> None:
     pair = Pair("set")
     pair.put(pair.a, {"add": [1]})
@@ -234,6 +283,7 @@ def test_a_removed_map_keeps_the_fields_written_after_the_removal() -> None:
         ("counter", 1.5, "whole number"),
         ("counter", {"add": 1, "remove": 2}, "whole number"),
         ("counter", 1 << 62, "at or under"),
+        ("sequence", {"add": [1]}, "a list"),
         ("set", [1], "remove"),
         ("set", {"add": 1}, "remove"),
         ("set", {}, "remove"),

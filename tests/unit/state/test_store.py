@@ -131,7 +131,7 @@ def test_a_removed_key_is_not_found_and_comes_back_with_a_newer_write(store: Sta
 
 @pytest.mark.parametrize("policy", [policy for policy in STATES if policy != "consensus"])
 def test_a_removal_reaches_others_and_outlives_the_old_version(policy: StatePolicy, store: StateStore) -> None:
-    values: dict[StatePolicy, Json] = {"counter": 1, "set": {"add": [1]}, "map": {"f": 1}}
+    values: dict[StatePolicy, Json] = {"sequence": ["a"], "counter": 1, "set": {"add": [1]}, "map": {"f": 1}}
     value = values.get(policy, "x")
     late, other = StateStore("late", LIFE), StateStore("b", LIFE)
     put(store, "k", value, policy)
@@ -299,7 +299,12 @@ Steps = st.lists(
     ),
     max_size=30,
 )
-SAMPLES: dict[StatePolicy, Json] = {"counter": 1, "set": {"add": [1], "remove": [2]}, "map": {"f": {"g": 1}, "h": None}}
+SAMPLES: dict[StatePolicy, Json] = {
+    "sequence": ["a", 1],
+    "counter": 1,
+    "set": {"add": [1], "remove": [2]},
+    "map": {"f": {"g": 1}, "h": None},
+}
 
 
 @settings(deadline=None, max_examples=60)
