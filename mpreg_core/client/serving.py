@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import anyio
-from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from mpreg_core.client.workers import Workers
 from mpreg_core.contracts.api import Handler
 from mpreg_core.limits import CLIENT_CALLS_MAX
 from mpreg_core.runtime.handling import outcome_of
@@ -17,7 +17,7 @@ class Serving:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
-        self._tasks: TaskGroup | None = None
+        self._workers: Workers | None = None
         self._running = 0
 
     @property
@@ -41,21 +41,22 @@ class Serving:
     async def run(self) -> None:
         """Until cancelled, which ends the handlers: nobody would get their answers."""
         try:
-            async with anyio.create_task_group() as self._tasks:
+            async with anyio.create_task_group() as tasks:
+                self._workers = Workers(tasks)
                 await anyio.sleep_forever()
         finally:
-            self._tasks = None
+            self._workers = None
 
     def take(self, call: Call, put: Callable[[Struct], None]) -> None:
         """Somebody asks; `put` sends the outcome there."""
         handler = self._handlers.get(call.service)
-        if handler is None or self._tasks is None:
+        if handler is None or self._workers is None:
             put(Handled(call.call, "not_found", b"", f"the client serves {call.service!r} no longer"))
         elif self._running >= CLIENT_CALLS_MAX:
             put(Handled(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client"))
         else:
             self._running += 1
-            self._tasks.start_soon(self._run, handler, call, put)
+            self._workers.start(self._run, handler, call, put)
 
     async def _run(self, handler: Handler, call: Call, put: Callable[[Struct], None]) -> None:
         code, payload, message = "timeout", b"", "the handler took too long"

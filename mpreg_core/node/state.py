@@ -18,7 +18,7 @@ from mpreg_core.node.actions import Action, Complete, Notify, Transmit, WriteRec
 from mpreg_core.node.parts import NodeSettings, PartsOf
 from mpreg_core.node.vivaldi import Vivaldi
 from mpreg_core.units import NS_PER_MS
-from mpreg_core.wire.codec import FrameError, encode_body, encode_frame
+from mpreg_core.wire.codec import FrameEncoder, FrameError
 
 if TYPE_CHECKING:
     from mpreg_core.node.pool_stack import PoolStack
@@ -44,6 +44,7 @@ class NodeState:
         }
         self._journals = {name: list(records) for name, records in settings.records.items()}
         self._writes = 0
+        self._encoders: dict[int, FrameEncoder] = {}
         self.parent: NodeId | None = None
         self.life = "starting"
         self.now_ns = 0
@@ -182,9 +183,12 @@ class NodeState:
         self, to: Iterable[Address], channel: int, plane: Plane, message: Struct, lane: Lane = "stream"
     ) -> None:
         """Send one of core's own messages. One over the frame limit is dropped and counted."""
-        endpoints = tuple(Endpoint(address.host, address.port(plane)) for address in to)
+        endpoints = tuple([Endpoint(address.host, address.port(plane)) for address in to])
+        encoder = self._encoders.get(channel)
+        if encoder is None:
+            encoder = self._encoders[channel] = FrameEncoder(channel, self.id)
         try:
-            frame = encode_frame(channel, self.id, encode_body(message))
+            frame = encoder.encode(message)
         except FrameError as error:
             self.count("mpreg_frames_dropped_total", plane=plane, reason=error.code)
             return

@@ -1,0 +1,50 @@
+"""Jobs side by side, in tasks that stay for the next job: to begin a task costs more than many a job."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+IDLE_MAX = 64
+"""Tasks that wait for a job; a further one ends with its job."""
+
+Job = Callable[..., Awaitable[None]]
+
+
+class _Slot:
+    """A task that waits, and the job it is given."""
+
+    __slots__ = ("arguments", "event", "job")
+
+    def __init__(self, event: anyio.Event) -> None:
+        self.event = event
+        self.job: Job | None = None
+        self.arguments: tuple[Any, ...] = ()
+
+
+class Workers:
+    """Begins jobs in a task group; a job that raises ends the group, as a task of its own would."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._idle: list[_Slot] = []
+        self._new_event = type(anyio.Event())  # knows the event loop already
+
+    def start(self, job: Job, *arguments: Any) -> None:
+        """Run `job(*arguments)` soon."""
+        if not self._idle:
+            self._tasks.start_soon(self._work, job, arguments)
+            return
+        slot = self._idle.pop()
+        slot.job, slot.arguments = job, arguments
+        slot.event.set()
+
+    async def _work(self, job: Job, arguments: tuple[Any, ...]) -> None:
+        await job(*arguments)
+        while len(self._idle) < IDLE_MAX:
+            slot = _Slot(self._new_event())
+            self._idle.append(slot)
+            await slot.event.wait()
+            assert slot.job is not None
+            await slot.job(*slot.arguments)
