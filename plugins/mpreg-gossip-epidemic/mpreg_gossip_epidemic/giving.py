@@ -15,6 +15,10 @@ GIVE_BYTES_PER_S = 4 * 1024 * 1024
 
 ASKED_MAX = 4096
 
+GIVEN_MAX = 32_768
+GIVEN_NS = NS_PER_S
+"""So long what was given to a member is taken to be on its way there, for so many items at most."""
+
 
 class Giver:
     """Sends items to who misses them, within bounds."""
@@ -26,14 +30,25 @@ class Giver:
         self.items = 0
         self.refusals = 0
 
-    def give(self, now_ns: int, to: NodeId, items: Iterable[Carried], *, repair: bool = True) -> list[Send]:
-        """The messages for as many of the items as the bounds allow, urgent ones first among these."""
+    def give(
+        self,
+        now_ns: int,
+        to: NodeId,
+        items: Iterable[Carried],
+        *,
+        repair: bool = True,
+        given: list[Carried] | None = None,
+    ) -> list[Send]:
+        """The messages for as many of the items as the bounds allow, urgent ones first among these.
+
+        These are added to `given`.
+        """
+        given = [] if given is None else given
         self._left = min(self._left + (now_ns - self._counted_ns) * GIVE_BYTES_PER_S / NS_PER_S, GIVE_BYTES_PER_S)
         self._counted_ns = now_ns
         if self._left <= 0:
             self.refusals += 1
             return []
-        given: list[Carried] = []
         size, more = 0, False
         for carried in items:
             if given and size + carried_bytes(carried) > min(GIVE_BYTES_MAX, self._left):
@@ -52,18 +67,23 @@ class Giver:
 class Asked:
     """What was asked for within the last `ask_ns` is not asked again, of nobody: the answer may be on its way."""
 
-    def __init__(self, ask_ns: int) -> None:
+    def __init__(self, ask_ns: int, at_most: int = ASKED_MAX) -> None:
         self._ask_ns = ask_ns
+        self._at_most = at_most
         self._until_ns: dict[int, int] = {}  # in the order of asking, so of expiry
 
     def may_ask(self, now_ns: int, id_: int) -> bool:
         """True at most once for an id within `ask_ns`; the caller then asks."""
-        while self._until_ns and self._until_ns[oldest := next(iter(self._until_ns))] <= now_ns:
-            del self._until_ns[oldest]
-        if id_ in self._until_ns or len(self._until_ns) >= ASKED_MAX:
+        if not self.is_free(now_ns, id_):
             return False
         self._until_ns[id_] = now_ns + self._ask_ns
         return True
+
+    def is_free(self, now_ns: int, id_: int) -> bool:
+        """True if `may_ask` would be."""
+        while self._until_ns and self._until_ns[oldest := next(iter(self._until_ns))] <= now_ns:
+            del self._until_ns[oldest]
+        return id_ not in self._until_ns and len(self._until_ns) < self._at_most
 
     def clear(self) -> None:
         """The answers have come: ask freely."""

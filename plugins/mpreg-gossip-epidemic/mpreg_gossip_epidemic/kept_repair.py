@@ -9,10 +9,10 @@ only a guess of who should send first, and who receives an old version answers w
 from collections.abc import Iterable, Iterator, Mapping
 
 from mpreg_core import DIGEST_FANOUT, NodeId, Replica, Send
-from mpreg_gossip_epidemic.giving import Asked, Giver
+from mpreg_gossip_epidemic.giving import GIVEN_MAX, GIVEN_NS, Asked, Giver
 from mpreg_gossip_epidemic.messages import Branch, Branches, Carried, Leaves, Stamps, Want
 from mpreg_gossip_epidemic.packing import split, text_bytes
-from mpreg_gossip_epidemic.recent import version_id
+from mpreg_gossip_epidemic.recent import hash_of, version_id
 
 SCANNED_KEYS_MAX = 20_000
 """Keys looked at in one step; the rest waits for the next round."""
@@ -30,6 +30,7 @@ class KeptRepair:
         self._giver = giver
         self._asked = asked
         self._message_bytes_max = message_bytes_max
+        self._given = Asked(GIVEN_NS, GIVEN_MAX)
 
     def on_root(self, sender: NodeId, root: int) -> list[Send]:
         """A member's root: show it the branches if it is another than here."""
@@ -66,7 +67,7 @@ class KeptRepair:
                         may_ask = self._asked.may_ask(now_ns, _branch_id(part.branch))
                     if may_ask:
                         show.append(place)
-        sends = self._giver.give(now_ns, sender, self._items(self._keys(give))) if give else []
+        sends = self._give_once(now_ns, sender, give) if give else []
         return sends + self._show(sender, show)
 
     def on_stamps(self, now_ns: int, sender: NodeId, message: Stamps) -> list[Send]:
@@ -115,6 +116,19 @@ class KeptRepair:
 
     def _keys(self, places: Iterable[int]) -> Iterator[str]:
         return (key for key, _ in self._pairs(places))
+
+    def _give_once(self, now_ns: int, to: NodeId, places: Iterable[int]) -> list[Send]:
+        """Give what is held in some leaves but for what is on its way there: it asks again before it has got all."""
+        recipient, given, on_its_way = hash_of(to), list[Carried](), self._given
+
+        def id_of(carried: Carried) -> int:
+            return version_id(carried.item.key, carried.item.stamp) ^ recipient
+
+        items = (each for each in self._items(self._keys(places)) if on_its_way.is_free(now_ns, id_of(each)))
+        sends = self._giver.give(now_ns, to, items, given=given)
+        for carried in given:
+            on_its_way.may_ask(now_ns, id_of(carried))
+        return sends
 
     def _items(self, keys: Iterable[str]) -> Iterator[Carried]:
         for key in keys:

@@ -23,6 +23,11 @@ def version_id(key: str, stamp: int) -> int:
     return (stamp ^ crc32(key.encode()) * _SPREAD) & _MASK
 
 
+def hash_of(name: str) -> int:
+    """63 bits of a name, the same on every node."""
+    return crc32(name.encode()) * _SPREAD & _MASK
+
+
 class Seen:
     """A set of ids that forgets: the last `SEEN_ITEMS_MAX / 2` at least, `SEEN_ITEMS_MAX` at most."""
 
