@@ -49,21 +49,23 @@ SPARE_S = 0.25
 class Client:
     """Connected while its context is open.
 
-    `hubs` are `host:routing_port`. `federation` refuses hubs of another one. `connect_timeout` is how long entering may
-    take, in seconds; afterwards calls wait for a hub as long as their own time lasts. Entering raises `ConfigError` for
-    an address that is none, the error that all hubs refused with, or `UnavailableError`.
+    `hubs` are `host:routing_port`. `name` is how this client signs its frames; any that is no node's will do.
+    `federation` refuses hubs of another one. `connect_timeout` is how long entering may take, in seconds; afterwards
+    calls wait for a hub as long as their own time lasts. Entering raises `ConfigError` for an address that is none, the
+    error that all hubs refused with, or `UnavailableError`.
 
         async with Client("hub-1:8084", "hub-2:8084") as client:
             reply = await client.request("billing.total", {"customer": 7}, timeout=2.0)
     """
 
     def __init__(
-        self, *hubs: str, name: str = "client", federation: str = "", token: str = "", connect_timeout: float = 5.0
+        self, *hubs: str, name: str = "", federation: str = "", token: str = "", connect_timeout: float = 5.0
     ) -> None:
         self._addresses = [_address(hub) for hub in hubs]
         if not self._addresses:
             raise ConfigError("expected at least one hub, as host:routing_port")
-        self._name, self._federation, self._token = name, federation, token
+        self._name = name or f"client-{random.getrandbits(32):08x}"  # no node bears such a name by chance
+        self._federation, self._token = federation, token
         self._connect_timeout = connect_timeout
         self._link: Link | None = None
         self._linked = anyio.Event()
