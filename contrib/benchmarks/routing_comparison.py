@@ -27,6 +27,7 @@ from three_nodes.load import run
 from three_nodes.trio import Unavailable, free_ports, program
 
 from mpreg_core.client import Client
+from mpreg_core.errors import MpregError
 
 SECONDS = 3.0
 IN_FLIGHT = (1, 64)
@@ -105,7 +106,7 @@ async def until_answered(ask: Ask) -> None:
             try:
                 await ask(0)
                 return
-            except Exception:
+            except MpregError:
                 await asyncio.sleep(0.1)
 
 

@@ -1,6 +1,7 @@
 """`mpreg serve`: a service that a command of this machine answers."""
 
 import os
+import shutil
 import subprocess
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,8 @@ def command(
     """
     import anyio
 
+    if shutil.which(program[0]) is None:
+        fail(f"there is no program {clean(program[0])} to run here")
     hubs = hub or [_routing_of(api, token)]
     try:
         anyio.run(partial(_serve, service, program, hubs, token))

@@ -25,9 +25,8 @@ from mpreg_core.errors import (
     UnavailableError,
 )
 from mpreg_core.ids import PoolTier
-from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
+from mpreg_core.limits import REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
-from mpreg_core.node.locating import INTERNAL
 from mpreg_core.node.requests import Outcome
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver, Waiter
@@ -280,8 +279,6 @@ class Commands:
 
     def serve(self, service: str) -> None:
         """Announce a service of this node."""
-        if not service or service.startswith(INTERNAL) or len(service) > 128:
-            raise InvalidInputError(f"expected a service of 1 to 128 letters, not {INTERNAL}*, got {service!r:.80}")
         core = self._driver.command()
         try:
             core.registry.serve(service)
@@ -292,11 +289,7 @@ class Commands:
 
     def publish(self, topic: str, payload: Json) -> str:
         """Publish; gives the message's id."""
-        if not topic or len(topic) > 255 or any(mark in topic for mark in "*# \t\n"):
-            raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
         encoded = msgspec.json.encode(payload)
-        if len(encoded) > MESSAGE_BYTES_MAX:
-            raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}")
         core = self._driver.command()
         self._check_running()
         try:

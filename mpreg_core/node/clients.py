@@ -15,14 +15,12 @@ from mpreg_core.errors import InvalidInputError, MpregError, OverloadedError
 from mpreg_core.limits import (
     CLIENT_SUBSCRIPTIONS_MAX,
     CLIENTS_MAX,
-    MESSAGE_BYTES_MAX,
     REQUEST_BYTES_MAX,
     REQUEST_TIMEOUT_S_MAX,
     SERVICES_PER_CLUSTER_MAX,
     WIRE_VERSION,
 )
 from mpreg_core.node.actions import Invoke, Transmit
-from mpreg_core.node.locating import INTERNAL
 from mpreg_core.node.registry import NodeRegistry
 from mpreg_core.node.requests import Outcome, Requests
 from mpreg_core.node.spread import Spread
@@ -170,14 +168,10 @@ class Clients:
             self._send(source, Done(offer.number))
             return
         try:
-            if not service or service.startswith(INTERNAL) or len(service) > 128:
-                self._refuse(
-                    source, offer.number, InvalidInputError.code, f"expected a service's name, got {service!r:.80}"
-                )
-                return
             if len(session.services) >= SERVICES_PER_CLUSTER_MAX:
                 raise OverloadedError(f"a client serves at most {SERVICES_PER_CLUSTER_MAX} services")
-            self._registry.serve(service)
+            if service not in self._servers:
+                self._registry.serve(service)
         except MpregError as error:
             self._refuse(source, offer.number, error.code, error.message)
             return
@@ -187,16 +181,11 @@ class Clients:
         self._send(source, Done(offer.number))
 
     def _publish(self, source: Endpoint, publish: Publish) -> None:
-        topic = publish.topic
-        if not topic or len(topic) > 255 or any(mark in topic for mark in "*# \t\n"):
-            self._refuse(
-                source, publish.number, InvalidInputError.code, f"expected a topic of words, got {topic!r:.80}"
-            )
-        elif len(publish.payload) > MESSAGE_BYTES_MAX:
-            why = f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(publish.payload)}"
-            self._refuse(source, publish.number, "payload_too_large", why)
-        else:
-            self._send(source, Done(publish.number, id=self._spread.publish(topic, publish.payload)))
+        try:
+            done = Done(publish.number, id=self._spread.publish(publish.topic, publish.payload))
+        except MpregError as error:
+            done = Done(publish.number, error.code, error.message)
+        self._send(source, done)
 
     def _subscribe(self, source: Endpoint, session: Session, subscribe: Subscribe) -> None:
         if not subscribe.until_further_notice:

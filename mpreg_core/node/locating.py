@@ -13,14 +13,11 @@ from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
 from mpreg_core.ids import LOWER_POOL, NodeId
 from mpreg_core.membership.federation import HubSummary
-from mpreg_core.node.registry import NodeRegistry
+from mpreg_core.node.registry import INTERNAL, NodeRegistry
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.selection import rank
 from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.request import RequestFrame
-
-INTERNAL = "mpreg."
-"""Services whose names begin so are core's own: every node serves them."""
 
 
 class Place(Struct, frozen=True):

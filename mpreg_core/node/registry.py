@@ -1,5 +1,6 @@
 """What is served where, as this node knows it: its own services, its hub's clusters, its pool's, and the summaries."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import structs
@@ -21,6 +22,12 @@ from mpreg_core.units import ns
 UNBOUNDED = 1_000_000
 
 
+INTERNAL = "mpreg."
+"""Services whose names begin so are core's own: every node serves them."""
+
+SERVICE_CHARACTERS_MAX = 128
+
+
 class NodeRegistry:
     """Clusters of a hub by registration, clusters of members by their announcements."""
 
@@ -28,24 +35,30 @@ class NodeRegistry:
         settings = state.settings
         self._state = state
         self._sequence = 0
-        self.served: set[str] = set()
+        self.served: Counter[str] = Counter()  # by how many here
         self._registered = ClusterRegistry(settings.id, settings.region, settings.capacity or UNBOUNDED)
 
     # this node's own services
 
     def serve(self, service: str) -> None:
-        """This node serves a service from now on. Raises `InvalidInputError`."""
+        """This node serves a service from now on, until `unserve` as often as this. Raises `InvalidInputError`."""
+        if not service or service.startswith(INTERNAL) or len(service) > SERVICE_CHARACTERS_MAX:
+            expected = f"a service of 1 to {SERVICE_CHARACTERS_MAX} letters, not {INTERNAL}*"
+            raise InvalidInputError(f"expected {expected}, got {service!r:.80}", where=self._state.id)
         if service not in self.served and len(self.served) >= SERVICES_PER_CLUSTER_MAX:
             raise InvalidInputError(f"a node serves at most {SERVICES_PER_CLUSTER_MAX} services", where=self._state.id)
-        self.served.add(service)
+        self.served[service] += 1
         self._state.review_by(self._state.now_ns)
         upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
         if upper is not None:
             self.publish(upper)
 
     def unserve(self, service: str) -> None:
-        """This node serves it no longer."""
-        self.served.discard(service)
+        """One who served it here does so no longer."""
+        self.served[service] -= 1
+        if self.served[service]:
+            return
+        del self.served[service]
         self._state.review_by(self._state.now_ns)
         upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
         if upper is not None:

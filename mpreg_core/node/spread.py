@@ -5,12 +5,15 @@ from collections import OrderedDict
 from msgspec import Struct
 
 from mpreg_core.contracts.events import Published, SpreadMeasured
+from mpreg_core.errors import InvalidInputError, PayloadTooLargeError
 from mpreg_core.ids import NodeId
+from mpreg_core.limits import MESSAGE_BYTES_MAX
 from mpreg_core.node import topics
 from mpreg_core.node.state import NodeState
 from mpreg_core.wire.control import Received
 
 PROBES_MAX = 64
+TOPIC_CHARACTERS_MAX = 255
 
 
 class Probe(Struct):
@@ -35,7 +38,14 @@ class Spread:
         return f"{self._state.id}-{self._state.settings.started_ms:x}-{self._sequence}"
 
     def publish(self, topic: str, payload: bytes) -> str:
-        """Publish a message in all pools of this node; hubs relay it to the rest. Gives its id."""
+        """Publish a message in all pools of this node; hubs relay it to the rest. Gives its id.
+
+        Raises `InvalidInputError`, `PayloadTooLargeError`.
+        """
+        if not topic or len(topic) > TOPIC_CHARACTERS_MAX or any(mark in topic for mark in "*# \t\n"):
+            raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
+        if len(payload) > MESSAGE_BYTES_MAX:
+            raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(payload)}")
         state = self._state
         record = topics.MessageRecord(self._new_id(), topic, payload, state.id)
         item = topics.message_item(record, state.wall_ms)

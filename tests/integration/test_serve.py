@@ -56,3 +56,8 @@ def test_without_a_node_it_says_so(tools):
     code, out, err = tools.mpreg("serve", "x", "--hub", "127.0.0.1:1", "--", "true")
     assert (code, out) == (3, "")
     assert err == "mpreg: 127.0.0.1:1: no hub answers in 5 s\n"
+
+
+def test_a_program_that_is_not_there_is_told_before_anything_is_served(tools):
+    code, _, err = tools.mpreg("serve", "x", "--hub", "127.0.0.1:1", "--", "/no/such/program")
+    assert (code, err) == (1, "mpreg: there is no program /no/such/program to run here\n")

@@ -45,7 +45,7 @@ ASKING = [
     ("state", "watch", "k"), ("propose", "k", "1"), ("proposals",), ("vote", "p", "no"), ("clusters", "list"),
     ("clusters", "register", "c", "--service", "s"), ("clusters", "deregister", "c"), ("clusters", "heartbeat", "c"),
     ("discover", "s"), ("request", "s", "1"), ("publish", "t", "1"), ("subscribe", "t"), ("drain",), ("resume",),
-    ("shutdown", "--yes"), ("members", "--watch"), ("serve", "s", "c"),
+    ("shutdown", "--yes"), ("members", "--watch"), ("serve", "s", "sh"),
 ]  # fmt: skip
 
 

@@ -151,6 +151,15 @@ def test_the_end_of_a_connection_fails_its_calls_at_once_and_ends_its_offers(hub
     assert hub.sent(hub.core.on_closed(hub.fed.world.now_ns, ME)) == []
 
 
+def test_a_service_of_the_node_itself_outlives_a_client_that_served_it_too(hub):
+    hub.core.registry.serve("double")
+    hub.serves(ME, "double")
+    hub.serves(OTHER, "double")
+    for source in (ME, OTHER):
+        hub.sent(hub.core.on_closed(hub.fed.world.now_ns, source))
+    assert "double" in hub.core.registry.served
+
+
 def test_a_call_that_nobody_waits_for_any_more_is_forgotten(hub):
     hub.serves(ME, "double")
     hub.hears(OTHER, HELLO)
