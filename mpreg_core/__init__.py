@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.members import NetworkCoordinates as NetworkCoordinates
     from mpreg_core.contracts.members import Speaks as Speaks
     from mpreg_core.contracts.members import Status as Status
+    from mpreg_core.contracts.merge import MergeFunction as MergeFunction
+    from mpreg_core.contracts.merge import MergePolicySpec as MergePolicySpec
     from mpreg_core.contracts.router import Forward as Forward
     from mpreg_core.contracts.router import Local as Local
     from mpreg_core.contracts.router import Policy as Policy
@@ -253,6 +255,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "NetworkCoordinates",
         "Speaks",
         "Status",
+    ),
+    "contracts.merge": (
+        "MergeFunction",
+        "MergePolicySpec",
     ),
     "contracts.router": (
         "Forward",

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mpreg_core import __version__
 from mpreg_core.config.model import NodeConfig, Peer
 from mpreg_core.config.resolve import Chosen, PoolStrategies, Resolved, resolve
 from mpreg_core.contracts.members import Address
+from mpreg_core.contracts.merge import MergeFunction
 from mpreg_core.contracts.strategy import AnyTransportSpec
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import ConfigError
@@ -56,6 +57,7 @@ def assemble(
     transport = _transport(resolved, tiers)
     journal = Journal(Path(config.node.data_dir) / config.node.id if config.node.data_dir else None)
     records = journal.load()
+    merges = {name: spec.merge for name, spec in plugins.merges.items()}
     network = config.network
     ports: dict[Plane, int] = {
         "gossip": network.gossip_port,
@@ -70,7 +72,7 @@ def assemble(
         transport=transport.spec.create(transport.options),
         listen={plane: Endpoint(network.listen_host, ports[plane]) for plane in PLANES},
         journal=journal,
-        make_core=partial(_make_core, config, parts_of(resolved), records, seed),
+        make_core=partial(_make_core, config, parts_of(resolved), records, merges, seed),
     )
 
 
@@ -91,12 +93,13 @@ def _make_core(
     config: NodeConfig,
     parts: PartsOf,
     records: Mapping[str, tuple[bytes, ...]],
+    merges: Mapping[str, MergeFunction],
     seed: int | None,
     bound: Mapping[Plane, Endpoint],
 ) -> NodeCore:
     if seed is None:
         seed = int.from_bytes(os.urandom(8), "big")
-    return NodeCore(settings_of(config, bound, records, seed), parts)
+    return NodeCore(replace(settings_of(config, bound, records, seed), merges=merges), parts)
 
 
 def parts_of(resolved: Resolved) -> PartsOf:

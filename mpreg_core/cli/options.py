@@ -17,9 +17,6 @@ Output = Literal["table", "json"]
 # The words of the contracts, repeated: importing those would cost help its speed. A test compares them.
 Scope = Literal["pool", "region", "federation"]
 Consistency = Literal["eventual", "linearizable"]
-StatePolicy = Literal[
-    "last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "sequence", "consensus"
-]
 RoutePolicy = Literal["optimal", "fastest", "balanced", "geographic"]
 MemberStatus = Literal["alive", "suspect", "failed", "left"]
 ClusterStatus = Literal["healthy", "degraded", "unhealthy"]

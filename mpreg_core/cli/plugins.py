@@ -216,6 +216,7 @@ def _provided(row: Any) -> str:
     for spec in row["strategies"]:
         families[spec["family"]].append(spec["name"])
     families |= {"service": row["services"]} if row["services"] else {}
+    families |= {"policy": row["policies"]} if row.get("policies") else {}
     return "; ".join(f"{family}: {', '.join(names)}" for family, names in families.items())
 
 

@@ -14,6 +14,7 @@ from mpreg_core.cli.output import Asked
 from mpreg_core.cli.text import to_json
 
 if TYPE_CHECKING:
+    from mpreg_core.contracts.merge import MergePolicySpec
     from mpreg_core.contracts.strategy import AnySpec
 
 STRATEGY_S, DEEP_STRATEGY_S = 300, 3600
@@ -63,10 +64,10 @@ def _option(text: str) -> tuple[str, Any]:
     return name, json_or_text(value)
 
 
-def _checked(name: str, spec: "AnySpec", options: dict[str, Any], deep: bool) -> dict[str, Any]:
+def _checked(name: str, spec: "AnySpec | MergePolicySpec", options: dict[str, Any], deep: bool) -> dict[str, Any]:
     """The report on one strategy, made in a process that has an end: the strategy is a stranger's code."""
     limit_s = DEEP_STRATEGY_S if deep else STRATEGY_S
-    say(f"mpreg: checking {spec.family} {spec.name} ...")
+    say(f"mpreg: checking {_family(spec)} {spec.name} ...")
     asked = json.dumps({"name": name, "options": options, "deep": deep})
     command = [sys.executable, "-m", "mpreg_core.cli.plugins_check", asked]
     try:
@@ -80,9 +81,13 @@ def _checked(name: str, spec: "AnySpec", options: dict[str, Any], deep: bool) ->
     return found
 
 
-def _hopeless(spec: "AnySpec", why: str) -> dict[str, Any]:
-    card = f"{spec.family} {spec.name}: failed\n  {why}"
-    return {"strategy": spec.name, "family": spec.family, "passed": False, "findings": [], "card": card}
+def _hopeless(spec: "AnySpec | MergePolicySpec", why: str) -> dict[str, Any]:
+    card = f"{_family(spec)} {spec.name}: failed\n  {why}"
+    return {"strategy": spec.name, "family": _family(spec), "passed": False, "findings": [], "card": card}
+
+
+def _family(spec: "AnySpec | MergePolicySpec") -> str:
+    return getattr(spec, "family", "merge_policy")
 
 
 def _play(asked: str) -> None:

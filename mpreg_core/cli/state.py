@@ -13,7 +13,6 @@ from mpreg_core.cli.options import (
     OutputOption,
     Scope,
     ScopeOption,
-    StatePolicy,
     TokenOption,
     ValueArgument,
     VerbCommand,
@@ -56,7 +55,8 @@ def put(
     key: KeyArgument,
     value: ValueArgument,
     policy: Annotated[
-        StatePolicy | None, typer.Option(help="How concurrent writes are merged.", show_default=False)
+        str | None,
+        typer.Option(metavar="POLICY", help="How concurrent writes are merged.", show_default=False),
     ] = None,
     if_version: IfVersionOption = None,
     scope: ScopeOption = "pool",

@@ -23,8 +23,10 @@ Body: TypeAlias = Json | bytes
 Scope = Literal["pool", "region", "federation"]
 Consistency = Literal["eventual", "linearizable"]
 StatePolicy = Literal[
-    "last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "sequence", "consensus"
+    "last_write_wins", "first_write_wins", "vector_clock", "counter", "set", "map", "sequence", "custom", "consensus"
 ]
+PolicyName: TypeAlias = str
+"""A `StatePolicy`, where `custom` is `custom:<name>` with the name of a plugin's `MergePolicySpec`."""
 Health = Literal["healthy", "degraded", "unhealthy", "draining"]
 
 
@@ -100,7 +102,7 @@ class StateEntry(Struct, frozen=True):
     value: Json
     version: str
     revision: int
-    policy: StatePolicy
+    policy: PolicyName
     scope: Scope
     conflicts: list[Json] = []
 
@@ -209,7 +211,7 @@ class StateApi(Protocol):
         value: Json,
         *,
         scope: Scope = "pool",
-        policy: StatePolicy | None = None,
+        policy: PolicyName | None = None,
         if_version: str | None = None,
         consistency: Consistency = "eventual",
         timeout: float = 5.0,

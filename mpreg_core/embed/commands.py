@@ -9,10 +9,10 @@ from mpreg_core.contracts.api import (
     Consistency,
     Decision,
     Json,
+    PolicyName,
     Reply,
     Scope,
     StateEntry,
-    StatePolicy,
 )
 from mpreg_core.contracts.consensus import ProposalView
 from mpreg_core.errors import (
@@ -83,7 +83,7 @@ class Commands:
         key: str,
         value: Json,
         scope: Scope,
-        policy: StatePolicy | None,
+        policy: PolicyName | None,
         if_version: str | None,
         consistency: Consistency,
         timeout_s: float,

@@ -17,12 +17,12 @@ from mpreg_core.contracts.api import (
     Json,
     MemberView,
     Message,
+    PolicyName,
     Reply,
     RouteView,
     Scope,
     StateApi,
     StateEntry,
-    StatePolicy,
     Status,
 )
 from mpreg_core.contracts.events import Occurrence, Published, SpreadMeasured
@@ -54,7 +54,7 @@ class State:
         value: Json,
         *,
         scope: Scope = "pool",
-        policy: StatePolicy | None = None,
+        policy: PolicyName | None = None,
         if_version: str | None = None,
         consistency: Consistency = "eventual",
         timeout: float = 5.0,

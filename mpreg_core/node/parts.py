@@ -8,6 +8,7 @@ from msgspec import MsgspecError, Struct, msgpack
 
 from mpreg_core.contracts.context import ConsensusContext, GossipContext, StrategyContext
 from mpreg_core.contracts.members import Address, Coordinates
+from mpreg_core.contracts.merge import MergeFunction
 from mpreg_core.ids import Family, NodeId, PoolId, PoolTier, Region, Tier
 from mpreg_core.membership.federation import HubSummary
 
@@ -67,6 +68,7 @@ class NodeSettings:
     of the upper pool. `capacity` bounds the children a hub takes (0 = no bound). `seed` feeds every random stream.
     `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
     `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts.
+    `merges` are the functions of `custom` policies by name.
     """
 
     id: NodeId
@@ -87,6 +89,7 @@ class NodeSettings:
     records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     durable: bool = True
     open_to_all: bool = False
+    merges: Mapping[str, MergeFunction] = field(default_factory=dict)
     proposal_timeout_s: float = 10.0
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from mpreg_core.contracts.api import Json, Scope, StateEntry, StatePolicy
+from mpreg_core.contracts.api import Json, PolicyName, Scope, StateEntry
 from mpreg_core.contracts.events import StateChanged
 from mpreg_core.contracts.gossip import Item
+from mpreg_core.contracts.merge import MergeFunction
 from mpreg_core.errors import MpregError, UnavailableError
 from mpreg_core.node import topics
 from mpreg_core.node.pool_stack import PoolStack
@@ -26,7 +27,8 @@ class Replication:
 
     def __init__(self, state: NodeState) -> None:
         self._state = state
-        self.store = StateStore(state.id, state.settings.started_ms)
+        merges = {name: self._counted(name, merge) for name, merge in state.settings.merges.items()}
+        self.store = StateStore(state.id, state.settings.started_ms, merges)
 
     # what users ask
 
@@ -41,9 +43,7 @@ class Replication:
             raise UnavailableError("this node has not joined a pool yet", where=self._state.id)
         return home.pool
 
-    def put(
-        self, key: str, value: Json, scope: Scope, policy: StatePolicy | None, if_version: str | None
-    ) -> StateEntry:
+    def put(self, key: str, value: Json, scope: Scope, policy: PolicyName | None, if_version: str | None) -> StateEntry:
         """Write here and tell the domain's pools. Raises as `StateStore.put`."""
         inner, before = self._inner(scope, key), self.store.revision
         self.store.put(inner, value, wall_ms=self._state.wall_ms, scope=scope, policy=policy, if_version=if_version)
@@ -145,6 +145,18 @@ class Replication:
     def _item(self, scope: Scope, inner: str) -> Item:
         payload = self.store.payload(inner, scope=scope)
         return topics.state_item(f"{_LETTER[scope]}/{inner}", payload, self._state.id, self._state.wall_ms)
+
+    def _counted(self, name: str, merge: MergeFunction) -> MergeFunction:
+        """A plugin's function that counts its errors: a reader only sees that values conflict."""
+
+        def counted(one: Json, other: Json) -> Json:
+            try:
+                return merge(one, other)
+            except Exception:
+                self._state.count("mpreg_plugin_errors_total", pool="", plugin=f"custom:{name}")
+                raise
+
+        return counted
 
     def _belongs(self, stack: PoolStack, scope: Scope, domain: str) -> bool:
         if scope == "federation":

@@ -13,6 +13,7 @@ from typing import Any
 
 import pluggy
 
+from mpreg_core.contracts.merge import MergePolicySpec
 from mpreg_core.contracts.service import ServiceSpec
 from mpreg_core.contracts.strategy import (
     AnySpec,
@@ -28,19 +29,20 @@ from mpreg_core.plugin import hookspecs
 from mpreg_core.plugin.hookspecs import ENTRY_POINT_GROUP, PROJECT
 from mpreg_core.plugin.registry import Failure, Found, Loaded, Plugins, Skipped
 from mpreg_core.plugin.requirements import normalised, parse_requirement
-from mpreg_core.plugin.shape import check_service_shape, check_strategy_shape
+from mpreg_core.plugin.shape import check_merge_policy_shape, check_service_shape, check_strategy_shape
 
 IN_PROCESS = "in this process"
 """The distribution that errors name for a plugin handed over by the program itself."""
 
 _GROUP = re.compile(r"mpreg\.v\d+")
-_PROVIDES: dict[str, type[StrategySpec[Any]] | type[ServiceSpec[Any]]] = {
+_PROVIDES: dict[str, type[StrategySpec[Any]] | type[ServiceSpec[Any]] | type[MergePolicySpec]] = {
     "mpreg_transports": TransportSpec,
     "mpreg_gossip_strategies": GossipSpec,
     "mpreg_failure_detectors": FailureDetectorSpec,
     "mpreg_consensus_engines": ConsensusSpec,
     "mpreg_routers": RouterSpec,
     "mpreg_services": ServiceSpec,
+    "mpreg_merge_policies": MergePolicySpec,
 }
 HOOKS = (*_PROVIDES, "mpreg_commands", "mpreg_on_event")
 """The hooks there are."""
@@ -140,11 +142,15 @@ def _load(found: Found) -> Loaded:
         used.add(name)
     strategies: list[AnySpec] = []
     services: list[ServiceSpec[Any]] = []
+    merges: list[MergePolicySpec] = []
     for name, kind in _PROVIDES.items():
         for spec in _provided(manager, name, kind) if name in used else ():
             if isinstance(spec, ServiceSpec):
                 check_service_shape(spec)
                 services.append(spec)
+            elif isinstance(spec, MergePolicySpec):
+                check_merge_policy_shape(spec)
+                merges.append(spec)
             else:
                 check_strategy_shape(spec)
                 strategies.append(spec)
@@ -153,6 +159,7 @@ def _load(found: Found) -> Loaded:
         found,
         tuple(strategies),
         tuple(services),
+        tuple(merges),
         commands=(lambda: hooks.mpreg_commands()[0]) if "mpreg_commands" in used else None,
         observe=(lambda occurrence: hooks.mpreg_on_event(event=occurrence)) if "mpreg_on_event" in used else None,
     )

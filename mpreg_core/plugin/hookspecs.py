@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from mpreg_core.contracts.events import Occurrence
+from mpreg_core.contracts.merge import MergePolicySpec
 from mpreg_core.contracts.service import ServiceSpec
 from mpreg_core.contracts.strategy import (
     AnyConsensusSpec,
@@ -63,6 +64,12 @@ def mpreg_routers() -> Sequence[AnyRouterSpec]:
 @hookspec
 def mpreg_services() -> Sequence[ServiceSpec[Any]]:
     """Provide services: async work that runs beside every node, under the supervisor. Called once at load."""
+    raise AssertionError
+
+
+@hookspec
+def mpreg_merge_policies() -> Sequence[MergePolicySpec]:
+    """Provide policies of replicated keys, chosen as `custom:<name>`. Called once at load."""
     raise AssertionError
 
 

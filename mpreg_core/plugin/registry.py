@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mpreg_core.contracts.api import Json
 from mpreg_core.contracts.events import Occurrence
+from mpreg_core.contracts.merge import MergePolicySpec
 from mpreg_core.contracts.service import ServiceSpec
 from mpreg_core.contracts.strategy import AnySpec
 from mpreg_core.errors import DuplicateStrategyError, PluginError, UnknownStrategyError
@@ -13,6 +14,8 @@ from mpreg_core.ids import FAMILIES, Family
 
 if TYPE_CHECKING:
     from typer import Typer
+
+NamedT = TypeVar("NamedT", ServiceSpec[Any], MergePolicySpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Loaded:
     found: Found
     strategies: tuple[AnySpec, ...] = ()
     services: tuple[ServiceSpec[Any], ...] = ()
+    merges: tuple[MergePolicySpec, ...] = ()
     commands: "Callable[[], Typer] | None" = None
     observe: Callable[[Occurrence], None] | None = None
 
@@ -69,7 +73,7 @@ class Strategy:
 class Plugins:
     """The plugins of this process, each list by distribution and entry point.
 
-    Raises `DuplicateStrategyError` if two strategies share family and name, or two services their name.
+    Raises `DuplicateStrategyError` if two strategies share family and name, or two services or policies their name.
     """
 
     def __init__(
@@ -79,7 +83,8 @@ class Plugins:
         self.failures = tuple(failures)
         self.skipped = tuple(skipped)
         self.strategies: Mapping[tuple[Family, str], Strategy] = _strategies(self.loaded)
-        self.services: Mapping[str, ServiceSpec[Any]] = _services(self.loaded)
+        self.services: Mapping[str, ServiceSpec[Any]] = _unique(self.loaded, "service", lambda plugin: plugin.services)
+        self.merges: Mapping[str, MergePolicySpec] = _unique(self.loaded, "merge policy", lambda plugin: plugin.merges)
 
     def names(self, family: Family) -> list[str]:
         """The names of a family's strategies, sorted."""
@@ -117,7 +122,9 @@ class Plugins:
                 {"family": spec.family, "name": spec.name, "summary": spec.summary} for spec in plugin.strategies
             ]
             services: list[Json] = [spec.name for spec in plugin.services]
-            rows.append((plugin.found, {"status": "loaded", "strategies": provided, "services": services}))
+            policies: list[Json] = [f"custom:{spec.name}" for spec in plugin.merges]
+            about: dict[str, Json] = {"strategies": provided, "services": services, "policies": policies}
+            rows.append((plugin.found, {"status": "loaded", **about}))
         rows += [(failure.found, {"status": "failed", "error": str(failure.error)}) for failure in self.failures]
         rows += [(skipped.found, {"status": "skipped", "error": skipped.reason}) for skipped in self.skipped]
         rows.sort(key=lambda row: (row[0].distribution, row[0].name, row[0].group))
@@ -138,12 +145,12 @@ def _strategies(loaded: Iterable[Loaded]) -> dict[tuple[Family, str], Strategy]:
     return dict(sorted(found.items(), key=lambda item: (FAMILIES.index(item[0][0]), item[0][1])))
 
 
-def _services(loaded: Iterable[Loaded]) -> dict[str, ServiceSpec[Any]]:
-    found: dict[str, tuple[ServiceSpec[Any], Found]] = {}
+def _unique(loaded: Iterable[Loaded], what: str, provided: Callable[[Loaded], Sequence[NamedT]]) -> dict[str, NamedT]:
+    found: dict[str, tuple[NamedT, Found]] = {}
     for plugin in loaded:
-        for spec in plugin.services:
+        for spec in provided(plugin):
             if spec.name in found:
-                raise _duplicate(f"service {spec.name!r}", found[spec.name][1], plugin.found)
+                raise _duplicate(f"{what} {spec.name!r}", found[spec.name][1], plugin.found)
             found[spec.name] = (spec, plugin.found)
     return {name: spec for name, (spec, _) in sorted(found.items())}
 

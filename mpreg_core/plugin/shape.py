@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mpreg_core.contracts.merge import MergePolicySpec
 from mpreg_core.contracts.service import ServiceSpec
 from mpreg_core.contracts.strategy import API_MINOR, AnySpec, TransportSpec
 from mpreg_core.errors import ApiMismatchError, ContractViolationError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _WIRE_MAX = 65_535
+SAMPLES_MIN = 3
 
 
 def check_strategy_shape(spec: AnySpec) -> None:
@@ -43,12 +45,28 @@ def check_service_shape(spec: ServiceSpec[Any]) -> None:
         raise ContractViolationError(f"{what}: expected run to be an async function, got {spec.run!r}")
 
 
+def check_merge_policy_shape(spec: MergePolicySpec) -> None:
+    """Raises `ContractViolationError`."""
+    what = f"merge policy {spec.name!r}"
+    _check_name(spec, what)
+    if not callable(spec.merge) or inspect.iscoroutinefunction(spec.merge):
+        raise ContractViolationError(f"{what}: expected merge to be a plain function, got {spec.merge!r}")
+    if not isinstance(spec.samples, tuple) or len(spec.samples) < SAMPLES_MIN:
+        raise ContractViolationError(
+            f"{what}: expected a tuple of at least {SAMPLES_MIN} samples, got {spec.samples!r}"
+        )
+
+
 def _check_common(spec: AnySpec | ServiceSpec[Any], what: str) -> None:
+    _check_name(spec, what)
+    _check_options(spec.options, what)
+
+
+def _check_name(spec: AnySpec | ServiceSpec[Any] | MergePolicySpec, what: str) -> None:
     if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
         raise ContractViolationError(f"{what}: expected a name of lower case, digits, '_' and '-', got {spec.name!r}")
     if not isinstance(spec.summary, str) or not spec.summary or "\n" in spec.summary:
         raise ContractViolationError(f"{what}: expected one line as summary, got {spec.summary!r}")
-    _check_options(spec.options, what)
 
 
 def _check_options(options: type[Struct], what: str) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from mpreg_core import limits
 from mpreg_core.contracts.api import Scope, StateEntry
+from mpreg_core.state.custom import Merges
 from mpreg_core.state.version import entry_of
 from mpreg_core.units import MIB
 
@@ -24,9 +25,9 @@ class Change(Struct, frozen=True, gc=False):
     deleted: bool
     payload: bytes
 
-    def entry(self) -> StateEntry | None:
+    def entry(self, merges: Merges) -> StateEntry | None:
         """What the key became; None when it was removed."""
-        return None if self.deleted else entry_of(self.key, self.scope, self.payload, self.revision)
+        return None if self.deleted else entry_of(self.key, self.scope, self.payload, self.revision, merges)
 
 
 class Compacted(Struct, frozen=True):

@@ -8,7 +8,7 @@ there is at most one sibling for each actor, and the vector is as long as the wr
 from collections.abc import Iterable
 from typing import ClassVar, Self
 
-from msgspec import field
+from msgspec import field, structs
 
 from mpreg_core.contracts.api import Json, StatePolicy
 from mpreg_core.state.clock import Actor, Stamp, VersionVector, covers, join, surviving
@@ -28,14 +28,14 @@ class Siblings(State, frozen=True, array_like=True, tag=3):
         kept = surviving(ours, self.seen, theirs, other.seen)
         nothing = (0, GONE)
         held = {actor: max(self.held.get(actor, nothing), other.held.get(actor, nothing)) for actor in kept}
-        return type(self)(join(self.seen, other.seen), held)
+        return structs.replace(self, seen=join(self.seen, other.seen), held=held)
 
     def write(self, value: Json, by: Write) -> Self:
         text = encode_value(value)
-        return type(self)({**self.seen, by.actor: by.stamp}, {by.actor: (by.stamp, text)})
+        return structs.replace(self, seen={**self.seen, by.actor: by.stamp}, held={by.actor: (by.stamp, text)})
 
     def erase(self, by: Write) -> Self:
-        return type(self)({**self.seen, by.actor: by.stamp}, {})
+        return structs.replace(self, seen={**self.seen, by.actor: by.stamp}, held={})
 
     def alive(self) -> bool:
         return bool(self.held)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from mpreg_core import limits
-from mpreg_core.contracts.api import Json, Scope, StateEntry, StatePolicy
+from mpreg_core.contracts.api import Json, PolicyName, Scope, StateEntry
 from mpreg_core.errors import (
     ConflictError,
     InvalidInputError,
@@ -19,10 +19,21 @@ from mpreg_core.errors import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.state.clock import HybridClock, stamp_ms
+from mpreg_core.state.custom import PREFIX, Custom, Merges, merged_text
 from mpreg_core.state.history import Change, Compacted, History
 from mpreg_core.state.registers import Decision
-from mpreg_core.state.value import GONE, Write, encode_value
-from mpreg_core.state.version import STATES, AnyState, Version, decode, decode_checked, encode, entry_of, version_of
+from mpreg_core.state.value import GONE, Write, decode_value, encode_value
+from mpreg_core.state.version import (
+    STATES,
+    AnyState,
+    Version,
+    decode,
+    decode_checked,
+    encode,
+    entry_of,
+    policy_of,
+    version_of,
+)
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 TOMBSTONE_MS = 24 * 3600 * 1000
@@ -71,11 +82,16 @@ class StateStore:
 
     `life` parts this start of the node from its earlier ones (`Member.started_ms` does): writes of a node that lost
     its memory must not look like old ones, and revisions of an earlier life are not given out again, for they begin
-    at `life * REVISIONS_PER_MS`. `wall_ms` is wall-clock milliseconds throughout.
+    at `life * REVISIONS_PER_MS`. `wall_ms` is wall-clock milliseconds throughout. `merges` are for `custom` policies.
     """
 
-    def __init__(self, node_id: NodeId, life: int) -> None:
+    def __init__(self, node_id: NodeId, life: int, merges: Merges | None = None) -> None:
         self.clock = HybridClock()
+        self._merges: Merges = merges or {}
+        self._policies: dict[PolicyName, AnyState] = {
+            name: state() for name, state in STATES.items() if state != Custom
+        }
+        self._policies |= {PREFIX + name: Custom(name=name) for name in sorted(self._merges)}
         self._node = node_id
         self._actor = f"{node_id}~{life:x}"
         self._slots: dict[Scope, dict[str, Slot]] = {scope: {} for scope in SCOPES}
@@ -97,7 +113,7 @@ class StateStore:
         key: str,
         value: Json,
         scope: Scope = "pool",
-        policy: StatePolicy | None = None,
+        policy: PolicyName | None = None,
         if_version: str | None = None,
         *,
         wall_ms: int,
@@ -113,13 +129,15 @@ class StateStore:
         alive = held is not None and held.state.alive()
         self._check_version(scope, key, alive, if_version)
         begun = self._begun(key, held if alive else None, policy)
+        if isinstance(begun, Custom):
+            value = self._merged(key, begun.name, held.state if held is not None and alive else begun, value)
         stamp = self.clock.now(wall_ms, after=held.stamp() if held else 0)
         if held is None:
-            base = Version(0, begun())
-        elif isinstance(held.state, begun):
+            base = Version(0, begun)
+        elif policy_of(held.state) == policy_of(begun):
             base = held
         else:
-            base = Version(stamp, begun())
+            base = Version(stamp, begun)
         state = base.state.write(value, Write(stamp, self._node, self._actor))
         self._keep(scope, key, state, encode(Version(base.epoch, state)))
         return self.get(key, scope)
@@ -162,7 +180,7 @@ class StateStore:
         slot = self._scope(scope).get(key)
         if slot is None or not slot.alive:
             raise NotFoundError(f"there is no key {key!r} in scope {scope}", where=key)
-        return entry_of(key, scope, slot.payload, slot.revision)
+        return entry_of(key, scope, slot.payload, slot.revision, self._merges)
 
     def list(self, prefix: str = "", scope: Scope | None = None) -> Sequence[StateEntry]:
         """The entries whose key begins with `prefix`, of one scope or all, by key and scope."""
@@ -173,7 +191,7 @@ class StateStore:
             if slot.alive and key.startswith(prefix)
         ]
         found.sort(key=lambda each: each[:2])
-        return [entry_of(key, name, slot.payload, slot.revision) for key, name, slot in found]
+        return [entry_of(key, name, slot.payload, slot.revision, self._merges) for key, name, slot in found]
 
     def held_keys(self) -> Sequence[tuple[Scope, str]]:
         """Every key of every scope, removed ones that are still remembered included."""
@@ -296,19 +314,27 @@ class StateStore:
             message = f"expected version {expected!r}, got {found!r}; read the key again, then retry"
             raise ConflictError(message, where=key)
 
-    def _begun(self, key: str, held: Version | None, policy: StatePolicy | None) -> type[AnyState]:
-        """The class of state that a write of this policy goes to."""
-        if policy is None:
-            return type(held.state) if held else STATES["last_write_wins"]
-        begun = STATES.get(policy)
-        if begun is None:
-            known = ", ".join(STATES)
-            hint = did_you_mean(policy, list(STATES))
-            raise InvalidInputError(f"expected a policy of {known}, got {policy!r:.80}{hint}", where=key)
-        if held is not None and not isinstance(held.state, begun):
-            message = f"expected policy {held.state.policy}, which governs the key, got {policy}; delete the key first"
+    def _begun(self, key: str, held: Version | None, policy: PolicyName | None) -> AnyState:
+        """An empty state of the policy that a write goes to."""
+        found = policy_of(held.state) if held else None
+        wanted = policy or found or "last_write_wins"
+        if wanted not in self._policies:
+            known, hint = ", ".join(self._policies), did_you_mean(wanted, list(self._policies))
+            raise InvalidInputError(f"expected a policy of {known}, got {wanted!r:.80}{hint}", where=key)
+        if found is not None and found != wanted:
+            message = f"expected policy {found}, which governs the key, got {wanted}; delete the key first"
             raise ConflictError(message, where=key)
-        return begun
+        return self._policies[wanted]
+
+    def _merged(self, key: str, name: str, held: AnyState, value: Json) -> Json:
+        """A value with those that are held."""
+        try:
+            return decode_value(merged_text([*held.texts(), encode_value(value)], self._merges[name]))
+        except InvalidInputError:
+            raise
+        except Exception as error:  # a stranger's function
+            text = f"{PREFIX}{name} does not merge this value: {type(error).__name__}: {error}"
+            raise InvalidInputError(text, where=key) from error
 
     def _merge(self, scope: Scope, key: str, held: Version | None, version: Version, came: bytes) -> Merged:
         before = b"" if held is None else self._slots[scope][key].payload

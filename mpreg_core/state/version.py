@@ -6,18 +6,19 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from mpreg_core.contracts.api import Scope, StateEntry, StatePolicy
+from mpreg_core.contracts.api import Json, PolicyName, Scope, StateEntry, StatePolicy
 from mpreg_core.errors import ProtocolError
 from mpreg_core.state.clock import Stamp
 from mpreg_core.state.counter import Counter
+from mpreg_core.state.custom import PREFIX, Custom, Merges, merged_text
 from mpreg_core.state.maps import Fields
 from mpreg_core.state.registers import Decision, First, Last
 from mpreg_core.state.sequences import Sequence
 from mpreg_core.state.sets import AddWins
 from mpreg_core.state.siblings import Siblings
-from mpreg_core.state.value import Write
+from mpreg_core.state.value import Write, decode_value
 
-AnyState: TypeAlias = Last | First | Siblings | Counter | AddWins | Fields | Sequence | Decision
+AnyState: TypeAlias = Last | First | Siblings | Counter | AddWins | Fields | Sequence | Custom | Decision
 
 STATES: dict[StatePolicy, type[AnyState]] = {
     "last_write_wins": Last,
@@ -27,6 +28,7 @@ STATES: dict[StatePolicy, type[AnyState]] = {
     "set": AddWins,
     "map": Fields,
     "sequence": Sequence,
+    "custom": Custom,
     "consensus": Decision,
 }
 _RANK = {state: rank for rank, state in enumerate(STATES.values())}
@@ -88,7 +90,22 @@ def version_of(payload: bytes) -> str:
     return blake2b(payload, digest_size=10).hexdigest()
 
 
-def entry_of(key: str, scope: Scope, payload: bytes, revision: int) -> StateEntry:
+def policy_of(state: AnyState) -> PolicyName:
+    """The policy as users name it."""
+    return PREFIX + state.name if isinstance(state, Custom) else state.policy
+
+
+def entry_of(key: str, scope: Scope, payload: bytes, revision: int, merges: Merges) -> StateEntry:
     """What a reader gets of a version that is alive."""
     state = decode(payload).state
-    return StateEntry(key, state.read(), version_of(payload), revision, state.policy, scope, state.siblings())
+    value, conflicts = _value(state, merges)
+    return StateEntry(key, value, version_of(payload), revision, policy_of(state), scope, conflicts)
+
+
+def _value(state: AnyState, merges: Merges) -> tuple[Json, list[Json]]:
+    if isinstance(state, Custom) and len(state.held) > 1 and state.name in merges:
+        try:
+            return decode_value(merged_text(state.texts(), merges[state.name])), []
+        except Exception:  # a stranger's function; who gave it counts what it raises, and readers see the conflict
+            return state.read(), state.siblings()
+    return state.read(), state.siblings()

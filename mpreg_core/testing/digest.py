@@ -1,6 +1,7 @@
 """`python -m mpreg_core.testing.digest NAME OPTIONS SEED` prints the digest of a busy run, for another hash seed."""
 
 import sys
+from typing import Any
 
 import msgspec
 
@@ -10,5 +11,5 @@ from mpreg_core.testing.subject import Subject
 
 if __name__ == "__main__":
     name, options, seed = sys.argv[1:]
-    spec = spec_named(name)
+    spec: Any = spec_named(name)
     sys.stdout.write(digest_of(Subject(spec, msgspec.json.decode(options, type=spec.options)), int(seed)) + "\n")

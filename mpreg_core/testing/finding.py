@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 
+from mpreg_core.contracts.merge import MergePolicySpec
 from mpreg_core.contracts.strategy import AnySpec, StrategySpec
 from mpreg_core.errors import InvalidInputError, did_you_mean
 from mpreg_core.plugin.discovery import load_plugins
@@ -11,7 +12,7 @@ from mpreg_core.plugin.discovery import load_plugins
 GROUP = "mpreg.v1"
 
 
-def specs_of(target: str) -> Sequence[tuple[str, AnySpec]]:
+def specs_of(target: str) -> Sequence[tuple[str, AnySpec | MergePolicySpec]]:
     """The specs that a target names, each with a name that `spec_named` takes. Raises `InvalidInputError`."""
     if ":" in target:
         return [(target, spec_named(target))]
@@ -32,13 +33,18 @@ def specs_of(target: str) -> Sequence[tuple[str, AnySpec]]:
     for failure in plugins.failures:
         raise InvalidInputError(f"{target} does not load: {failure.error}", where="TARGET")
     specs = [strategy.spec for strategy in plugins.strategies.values()]
-    found = [(f"{target}={spec.family}={spec.name}", spec) for spec in specs]
+    found: list[tuple[str, AnySpec | MergePolicySpec]] = [
+        (f"{target}={spec.family}={spec.name}", spec) for spec in specs
+    ]
+    found += [(f"{target}=merge_policy={name}", spec) for name, spec in plugins.merges.items()]
     if not found:
-        raise InvalidInputError(f"{target} provides no strategy: services and commands have no kit", where="TARGET")
+        raise InvalidInputError(
+            f"{target} provides no strategy or merge policy: services and commands have no kit", where="TARGET"
+        )
     return found
 
 
-def spec_named(name: str) -> AnySpec:
+def spec_named(name: str) -> AnySpec | MergePolicySpec:
     """The spec of `module:ATTRIBUTE`, or of `distribution=family=strategy`. Raises `InvalidInputError`."""
     if "=" in name:
         return next(spec for known, spec in specs_of(name.partition("=")[0]) if known == name)
@@ -47,8 +53,10 @@ def spec_named(name: str) -> AnySpec:
         spec = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidInputError(f"expected module:SPEC, got {name!r}: {error}", where="TARGET") from error
-    if not isinstance(spec, StrategySpec):
-        raise InvalidInputError(f"expected {name} to be a strategy's spec, got {type(spec).__name__}", where="TARGET")
+    if not isinstance(spec, StrategySpec | MergePolicySpec):
+        raise InvalidInputError(
+            f"expected {name} to be the spec of a strategy or merge policy, got {type(spec).__name__}", where="TARGET"
+        )
     return spec  # type: ignore[return-value]
 
 

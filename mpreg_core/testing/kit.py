@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mpreg_core.contracts.merge import MergePolicySpec
 from mpreg_core.contracts.strategy import AnySpec
 from mpreg_core.errors import ConfigError
 from mpreg_core.ids import Family
@@ -17,7 +18,9 @@ from mpreg_core.testing import machine_checks as machine
 from mpreg_core.testing import router_checks as router
 from mpreg_core.testing import transport_checks as transport
 from mpreg_core.testing.finding import name_of
+from mpreg_core.testing.merge_checks import check_merge_policy
 from mpreg_core.testing.report import Finding, NotApplicableError, NotConformingError, Report
+from mpreg_core.testing.stand_ins import NoOptions
 from mpreg_core.testing.subject import Subject
 
 SEEDS, DEEP_SEEDS = (1, 2), tuple(range(1, 11))
@@ -110,18 +113,22 @@ CHECKS: Sequence[Check] = (
 
 
 def check_strategy(
-    spec: AnySpec,
+    spec: AnySpec | MergePolicySpec,
     options: Struct | dict[str, Any] | None = None,
     *,
     deep: bool = False,
     only: Sequence[str] = (),
     name: str = "",
 ) -> Report:
-    """Play the checks of its family on a strategy. Raises `ConfigError` for options that it does not take.
+    """Play the checks of its family on a strategy, or the laws on a merge policy.
+
+    Raises `ConfigError` for options that it does not take.
 
     `deep` plays more seeds; `only` names checks to play. `name` is `module:SPEC` for runs in other processes, found
     by itself where the spec lies in its plugin's module.
     """
+    if isinstance(spec, MergePolicySpec):
+        return check_merge_policy(spec, name=name)
     made = options_of(spec, options)
     subject = Subject(spec, made, DEEP_SEEDS if deep else SEEDS, deep, name or name_of(spec))
     report = Report(spec.name, spec.family, f"mpreg plugins check {subject.name or spec.name}")
@@ -131,10 +138,14 @@ def check_strategy(
     return report
 
 
-def options_of(spec: AnySpec, options: Struct | dict[str, Any] | None) -> Struct:
+def options_of(spec: AnySpec | MergePolicySpec, options: Struct | dict[str, Any] | None) -> Struct:
     """The options as the strategy takes them. Raises `ConfigError`."""
     if isinstance(options, Struct):
         return options
+    if isinstance(spec, MergePolicySpec):
+        if options:
+            raise ConfigError(f"a merge policy has no options, got {', '.join(options)}", where="options")
+        return NoOptions()
     try:
         made: Struct = msgspec.convert(options or {}, spec.options, strict=False)
     except (msgspec.ValidationError, ValueError) as error:

@@ -35,7 +35,7 @@ class Report:
     """All findings on one strategy."""
 
     strategy: str
-    family: Family
+    family: Family | Literal["merge_policy"]
     replay: str
     findings: list[Finding] = field(default_factory=list)
 

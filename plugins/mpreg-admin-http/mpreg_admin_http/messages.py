@@ -15,7 +15,6 @@ from mpreg_core import (
     PoolStatus,
     Scope,
     StateEntry,
-    StatePolicy,
 )
 
 Timeout = Annotated[float, Meta(gt=0, le=300)]
@@ -247,7 +246,7 @@ class PutBody(Input, frozen=True):
     """A value. With `if_version` it is written only over that version, else 409."""
 
     value: Json
-    policy: StatePolicy | None = None
+    policy: str | None = None
     if_version: str | None = None
 
 

@@ -113,7 +113,6 @@ def test_no_arguments_show_help(cli):
     [
         (options.Scope, api.Scope),
         (options.Consistency, api.Consistency),
-        (options.StatePolicy, api.StatePolicy),
         (options.RoutePolicy, router.Policy),
         (options.MemberStatus, members.Status),
         (options.ClusterStatus, get_type_hints(api.Cluster)["status"]),

@@ -54,7 +54,7 @@ def test_one_that_eats_the_memory_is_stopped_and_named(tmp_path):
     [
         (("nosuch",), 1, "expected an installed distribution or module:SPEC, got 'nosuch'"),
         (("nosuch:SPEC",), 1, "expected module:SPEC, got 'nosuch:SPEC': No module named 'nosuch'"),
-        (("json:loads",), 1, "expected json:loads to be a strategy's spec, got function"),
+        (("json:loads",), 1, "expected json:loads to be the spec of a strategy or merge policy, got function"),
         (("mpreg-admin-http",), 1, "mpreg-admin-http provides no strategy"),
         (("mpreg-routing-hub", "--set", "x"), 2, "expected OPTION=VALUE, got 'x'"),
         (("mpreg-routing-hub", "--set", "nosuch=1"), 2, "options of hub"),

@@ -1,10 +1,12 @@
 """`mpreg_core.Node` over real sockets, on every backend."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
+from mpreg_core import MergePolicySpec, hookimpl
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.errors import (
     ConflictError,
@@ -17,6 +19,8 @@ from mpreg_core.errors import (
     TransportError,
 )
 from mpreg_core.limits import REQUEST_BYTES_MAX
+from mpreg_core.plugin.discovery import load_plugins
+from mpreg_core.plugin.registry import Plugins
 
 pytestmark = pytest.mark.anyio
 
@@ -218,3 +222,14 @@ async def test_a_drained_node_is_passed_over_until_it_resumes(node):
         await c.resume()
         assert c.ready()
         assert (await once_known(g, "mpreg.echo", 1, target="c")).payload == 1
+
+
+async def test_a_policy_of_a_plugin_merges_the_keys_of_a_node(node, plugins):
+    spec = MergePolicySpec(name="high", summary="The higher number.", merge=max, samples=(1, 2, 3))
+    module = SimpleNamespace(mpreg_merge_policies=hookimpl(lambda: [spec], specname="mpreg_merge_policies"))
+    made = node("g", "global", "us")
+    made._plugins = Plugins([*plugins.loaded, *load_plugins(entry_points=[], extra=[("high", module)]).loaded])
+    async with made as api:
+        await api.state.put("level", 7, policy="custom:high")
+        entry = await api.state.put("level", 5)
+    assert (entry.value, entry.policy) == (7, "custom:high")

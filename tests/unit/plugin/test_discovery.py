@@ -402,6 +402,7 @@ def test_the_list_tells_of_every_plugin_and_why_one_provides_nothing(install: In
             "status": "loaded",
             "strategies": [{"family": "routing", "name": "ring", "summary": "routes"}],
             "services": [],
+            "policies": [],
         },
         {
             "name": "b",

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpreg_core.contracts.api import Json, StatePolicy
+from mpreg_core.state.custom import Custom
 from mpreg_core.state.registers import Decision, Last, Register
 from mpreg_core.state.value import GONE, Write
 from mpreg_core.state.version import STATES, AnyState, Version, decode, decode_checked, encode
@@ -31,6 +32,7 @@ VALUES: dict[StatePolicy, st.SearchStrategy[Json]] = {
         max_leaves=5,
     ),
     "sequence": st.lists(SMALL, max_size=5),
+    "custom": st.none() | SMALL,
     "consensus": SMALL,
 }
 
@@ -67,16 +69,21 @@ class Replicas:
             if held is not None and not isinstance(held.state, Decision):
                 self.keep(replica, held.erase(by))
         elif held is None or held.state.policy == policy:
-            base = held or Version(0, STATES[policy]())
+            base = held or Version(0, begun(policy, replica))
             self.keep(replica, Version(base.epoch, base.state.write(value, by)))
         elif not held.state.alive():
-            self.keep(replica, Version(by.stamp, STATES[policy]().write(value, by)))
+            self.keep(replica, Version(by.stamp, begun(policy, replica).write(value, by)))
 
     def keep(self, replica: int, version: Version) -> None:
         held = self.held[replica]
         merged = version if held is None else held.merge(version)
         self.held[replica] = merged
         self.published += [version, merged]
+
+
+def begun(policy: StatePolicy, replica: int) -> AnyState:
+    """An empty state; replicas that begin a custom key at once may choose other functions."""
+    return Custom(name="max" if replica else "min") if policy == "custom" else STATES[policy]()
 
 
 def steps_of(policies: list[StatePolicy]) -> st.SearchStrategy[list[Step]]:

@@ -5,19 +5,28 @@ from random import Random
 
 import pytest
 
-from mpreg_core.contracts.api import Json, StatePolicy
+from mpreg_core.contracts.api import Json, PolicyName
 from mpreg_core.errors import InvalidInputError, NotFoundError
 from mpreg_core.state.store import StateStore
 
 WALL_MS = 1_790_000_000_000
 
 
+def wider(one: Json, other: Json) -> Json:
+    """The span that covers two spans `[low, high]`."""
+    (a, b), (c, d) = one, other
+    return [min(a, c), max(b, d)]
+
+
+MERGES = {"wider": wider}
+
+
 class Pair:
     """Two stores that are cut off from each other until they `sync`; each write is a millisecond after the last."""
 
-    def __init__(self, policy: StatePolicy) -> None:
+    def __init__(self, policy: PolicyName) -> None:
         self.policy = policy
-        self.a, self.b = StateStore("a", 1), StateStore("b", 1)
+        self.a, self.b = StateStore("a", 1, MERGES), StateStore("b", 1, MERGES)
         self.now = WALL_MS
 
     def put(self, store: StateStore, value: Json) -> Json:
@@ -295,7 +304,7 @@ def test_a_removed_map_keeps_the_fields_written_after_the_removal() -> None:
         ("last_write_wins", object(), "JSON"),
     ],
 )
-def test_a_value_that_does_not_fit_its_policy_is_refused(policy: StatePolicy, value: Json, expected: str) -> None:
+def test_a_value_that_does_not_fit_its_policy_is_refused(policy: PolicyName, value: Json, expected: str) -> None:
     store = StateStore("a", 1)
     with pytest.raises(InvalidInputError, match=expected):
         store.put("k", value, policy=policy, wall_ms=WALL_MS)
@@ -313,3 +322,45 @@ def test_a_value_may_be_sixty_four_levels_deep(levels: int) -> None:
     else:
         with pytest.raises(InvalidInputError):
             store.put("k", value, wall_ms=WALL_MS)
+
+
+def test_a_custom_policy_makes_concurrent_values_one_by_its_function() -> None:
+    pair = Pair("custom:wider")
+    pair.put(pair.a, [1, 2])
+    pair.put(pair.b, [5, 9])
+    assert pair.read() == [1, 9]
+    assert pair.a.get("k").policy == "custom:wider"
+    assert pair.a.get("k").conflicts == []
+    pair.put(pair.a, [0, 1])
+    pair.put(pair.b, [3, 10])
+    assert pair.read() == [0, 10]
+    pair.delete(pair.b)
+    assert pair.gone()
+
+
+def test_a_custom_write_is_merged_with_what_is_held() -> None:
+    pair = Pair("custom:wider")
+    pair.put(pair.a, [1, 5])
+    assert pair.put(pair.a, [3, 7]) == [1, 7]
+
+
+def test_a_value_that_a_custom_function_does_not_take_is_refused() -> None:
+    pair = Pair("custom:wider")
+    pair.put(pair.a, [1, 5])
+    with pytest.raises(InvalidInputError, match="custom:wider does not merge this value: ValueError"):
+        pair.put(pair.a, [])
+    assert pair.a.get("k").value == [1, 5]
+
+
+def test_a_node_without_the_function_relays_and_shows_the_conflict() -> None:
+    pair = Pair("custom:wider")
+    plain = StateStore("plain", 1)
+    pair.put(pair.a, [1, 2])
+    pair.put(pair.b, [5, 9])
+    for store in (pair.a, pair.b):
+        plain.merge("k", "pool", store.payload("k"), wall_ms=pair.now)
+    assert [plain.get("k").value, *plain.get("k").conflicts] == [[5, 9], [1, 2]]
+    pair.a.merge("k", "pool", plain.payload("k"), wall_ms=pair.now)
+    assert pair.a.get("k").value == [1, 9]
+    with pytest.raises(InvalidInputError, match=r"expected a policy of .*, got 'custom:wider'"):
+        plain.put("k", [0, 0], wall_ms=pair.now)

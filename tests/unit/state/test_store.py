@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpreg_core import limits
-from mpreg_core.contracts.api import Json, Scope, StatePolicy
+from mpreg_core.contracts.api import Json, PolicyName, Scope
 from mpreg_core.errors import (
     ConflictError,
     InvalidInputError,
@@ -20,6 +20,7 @@ from mpreg_core.errors import (
 )
 from mpreg_core.state import history
 from mpreg_core.state.clock import COUNTER_BITS
+from mpreg_core.state.custom import Merges
 from mpreg_core.state.history import Change, Compacted
 from mpreg_core.state.registers import Last, Register
 from mpreg_core.state.store import ABSENT, AHEAD_MS_MAX, TOMBSTONE_MS, StateStore
@@ -27,14 +28,23 @@ from mpreg_core.state.version import STATES, Version, encode
 
 WALL_MS = 1_790_000_000_000
 LIFE = WALL_MS
+MERGES: Merges = {"larger": max}
+SAMPLES: dict[PolicyName, Json] = {
+    "custom:larger": 3,
+    "sequence": ["a", 1],
+    "counter": 1,
+    "set": {"add": [1], "remove": [2]},
+    "map": {"f": {"g": 1}, "h": None},
+}
+POLICIES = ["custom:larger" if policy == "custom" else policy for policy in STATES if policy != "consensus"]
 
 
 @pytest.fixture
 def store() -> StateStore:
-    return StateStore("a", LIFE)
+    return StateStore("a", LIFE, MERGES)
 
 
-def put(store: StateStore, key: str, value: Json, policy: StatePolicy | None = None, after_ms: int = 0) -> str:
+def put(store: StateStore, key: str, value: Json, policy: PolicyName | None = None, after_ms: int = 0) -> str:
     return store.put(key, value, policy=policy, wall_ms=WALL_MS + after_ms).version
 
 
@@ -129,11 +139,17 @@ def test_a_removed_key_is_not_found_and_comes_back_with_a_newer_write(store: Sta
     assert store.get("k").value == 2
 
 
-@pytest.mark.parametrize("policy", [policy for policy in STATES if policy != "consensus"])
-def test_a_removal_reaches_others_and_outlives_the_old_version(policy: StatePolicy, store: StateStore) -> None:
-    values: dict[StatePolicy, Json] = {"sequence": ["a"], "counter": 1, "set": {"add": [1]}, "map": {"f": 1}}
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_removal_reaches_others_and_outlives_the_old_version(policy: PolicyName, store: StateStore) -> None:
+    values: dict[PolicyName, Json] = {
+        "sequence": ["a"],
+        "counter": 1,
+        "custom:larger": 1,
+        "set": {"add": [1]},
+        "map": {"f": 1},
+    }
     value = values.get(policy, "x")
-    late, other = StateStore("late", LIFE), StateStore("b", LIFE)
+    late, other = StateStore("late", LIFE), StateStore("b", LIFE, MERGES)
     put(store, "k", value, policy)
     send(store, late)
     send(store, other)
@@ -268,7 +284,7 @@ def test_a_merge_tells_what_it_did(store: StateStore) -> None:
     assert merged.payload == store.payload("k")
     assert merged.visible is not None
     assert (merged.visible.revision, merged.visible.deleted) == (store.revision, False)
-    assert merged.visible.entry() == store.get("k")
+    assert merged.visible.entry({}) == store.get("k")
 
     again = store.merge("k", "pool", theirs, wall_ms=WALL_MS)
     assert (again.changed, again.novel, again.visible) == (False, False, None)
@@ -293,24 +309,18 @@ Steps = st.lists(
     st.tuples(
         st.integers(0, 2),  # replica
         st.sampled_from(["k", "l"]),
-        st.sampled_from([policy for policy in STATES if policy != "consensus"]),
+        st.sampled_from(POLICIES),
         st.sampled_from(["write", "delete", "send 0", "send 1", "send 2"]),
         st.integers(0, 2),  # ms that pass
     ),
     max_size=30,
 )
-SAMPLES: dict[StatePolicy, Json] = {
-    "sequence": ["a", 1],
-    "counter": 1,
-    "set": {"add": [1], "remove": [2]},
-    "map": {"f": {"g": 1}, "h": None},
-}
 
 
 @settings(deadline=None, max_examples=60)
 @given(Steps)
-def test_replicas_that_exchanged_everything_agree(steps: list[tuple[int, str, StatePolicy, str, int]]) -> None:
-    stores = [StateStore(f"n{n}", LIFE) for n in range(3)]
+def test_replicas_that_exchanged_everything_agree(steps: list[tuple[int, str, PolicyName, str, int]]) -> None:
+    stores = [StateStore(f"n{n}", LIFE, MERGES) for n in range(3)]
     now = WALL_MS
     for replica, key, policy, action, passed_ms in steps:
         now += passed_ms
@@ -347,7 +357,7 @@ def test_a_node_that_lost_its_memory_loses_no_write_of_either_life(store: StateS
     put(store, "tags", {"add": ["old"]}, "set")
     for key in ("hits", "tags"):
         send(store, other, key)
-    reborn = StateStore("a", LIFE + 1)
+    reborn = StateStore("a", LIFE + 1, MERGES)
     put(reborn, "hits", 2, "counter", after_ms=1)
     put(reborn, "tags", {"add": ["new"]}, "set", after_ms=1)
     for key in ("hits", "tags"):
@@ -371,8 +381,8 @@ def test_a_watcher_resumes_from_the_revision_it_saw(store: StateStore) -> None:
         ("a/2", False, 1),
         ("a/1", True, 3),
     ]
-    assert changes[0].entry() == store.get("a/2")
-    assert changes[1].entry() is None
+    assert changes[0].entry({}) == store.get("a/2")
+    assert changes[1].entry({}) is None
     assert store.watch(store.revision) == []
     assert store.watch(seen, scope="region") == []
 
@@ -383,7 +393,7 @@ def test_a_change_keeps_the_value_it_had_then(store: StateStore) -> None:
     put(store, "k", "now")
     changes = store.watch(seen)
     assert not isinstance(changes, Compacted)
-    entries = [change.entry() for change in changes]
+    entries = [change.entry({}) for change in changes]
     assert [entry.value if entry else None for entry in entries] == ["then", "now"]
 
 
@@ -417,7 +427,7 @@ def test_the_history_holds_on_to_bounded_bytes(store: StateStore, monkeypatch: p
 def test_revisions_are_not_given_out_again_in_a_later_life(store: StateStore) -> None:
     for n in range(100):
         put(store, "k", n)
-    reborn = StateStore("a", LIFE + 1)
+    reborn = StateStore("a", LIFE + 1, MERGES)
     assert reborn.revision > store.revision
     assert isinstance(reborn.watch(store.revision), Compacted)
 
@@ -432,12 +442,11 @@ def test_a_write_that_changes_nothing_takes_no_revision(store: StateStore) -> No
 
 
 def test_a_snapshot_brings_everything_back(store: StateStore) -> None:
-    for n, policy in enumerate(STATES):
-        if policy != "consensus":
-            put(store, f"k{n}", SAMPLES.get(policy, n), policy)
+    for n, policy in enumerate(POLICIES):
+        put(store, f"k{n}", SAMPLES.get(policy, n), policy)
     store.decide("d", 1, "region", index=1, proposal="p", wall_ms=WALL_MS)
     store.delete("k0", wall_ms=WALL_MS)
-    reborn = StateStore("a", LIFE + 1)
+    reborn = StateStore("a", LIFE + 1, MERGES)
     reborn.restore(store.snapshot(), wall_ms=WALL_MS)
     assert snapshot_entries(reborn) == snapshot_entries(store)
     assert [entry.value for entry in reborn.list()] == [entry.value for entry in store.list()]
@@ -484,7 +493,7 @@ def test_a_damaged_snapshot_changes_nothing(data: bytes, store: StateStore) -> N
     ],
 )
 def test_a_bad_argument_is_named(
-    key: str, scope: Scope, policy: StatePolicy | None, error: type[MpregError], text: str, store: StateStore
+    key: str, scope: Scope, policy: PolicyName | None, error: type[MpregError], text: str, store: StateStore
 ) -> None:
     with pytest.raises(error, match=text):
         store.put(key, 1, scope, policy, wall_ms=WALL_MS)
