@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.api import RouteView as RouteView
     from mpreg_core.contracts.api import Scope as Scope
     from mpreg_core.contracts.api import StateApi as StateApi
+    from mpreg_core.contracts.api import StateChange as StateChange
     from mpreg_core.contracts.api import StateEntry as StateEntry
     from mpreg_core.contracts.api import StatePolicy as StatePolicy
     from mpreg_core.contracts.consensus import ConsensusEngine as ConsensusEngine
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from mpreg_core.embed.node import Node as Node
     from mpreg_core.errors import ApiMismatchError as ApiMismatchError
     from mpreg_core.errors import BudgetSpentError as BudgetSpentError
+    from mpreg_core.errors import CompactedError as CompactedError
     from mpreg_core.errors import ConfigError as ConfigError
     from mpreg_core.errors import ConflictError as ConflictError
     from mpreg_core.errors import ContractViolationError as ContractViolationError
@@ -184,6 +186,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RouteView",
         "Scope",
         "StateApi",
+        "StateChange",
         "StateEntry",
         "StatePolicy",
     ),
@@ -297,6 +300,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "errors": (
         "ApiMismatchError",
         "BudgetSpentError",
+        "CompactedError",
         "ConfigError",
         "ConflictError",
         "ContractViolationError",

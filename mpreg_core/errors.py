@@ -163,6 +163,24 @@ class NotFoundError(MpregError):
     code = "not_found"
 
 
+class CompactedError(MpregError):
+    """The changes asked for are no longer known here, or not of this node. Read the keys, then watch from `revision`.
+
+    `oldest` is the lowest revision that can be watched from.
+    """
+
+    code = "compacted"
+
+    def __init__(self, since: int, oldest: int, revision: int, *, where: str = "") -> None:
+        super().__init__(
+            f"expected a revision of {oldest} to {revision} to watch from, got {since}: what changed then is not "
+            "known here; read the keys, then watch from the revision of that answer",
+            where=where,
+        )
+        self.oldest = oldest
+        self.revision = revision
+
+
 class InvalidInputError(MpregError):
     """The caller's argument is wrong. Nothing was done."""
 

@@ -14,6 +14,8 @@ REQUEST_BYTES_MAX = 512 * KIB  # one request's or reply's payload
 TAGS_MAX = 16
 TAG_BYTES_MAX = 128
 SERVICES_PER_CLUSTER_MAX = 128
+LEASE_S_MIN = 1.0  # a shorter life of a key is within what gossip takes
+LEASE_S_MAX = 30 * 86_400.0
 KEY_BYTES_MAX = 512
 
 # a node

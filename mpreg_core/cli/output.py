@@ -165,5 +165,7 @@ def print_event(kind: str, data: str, line: Callable[[Answer], str], asked: Aske
     event = json.loads(data)
     if kind == "gap":
         say(f"mpreg: {event['lost']} events were lost: they came faster than they were read")
+    elif kind == "compacted":
+        say(f"mpreg: the changes up to revision {event['revision']} are no longer known; what follows is as it is now")
     else:
         print(to_json(event) if asked.json else line(event), flush=True)

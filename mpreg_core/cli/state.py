@@ -1,5 +1,6 @@
 """`mpreg state`: replicated keys, read and written through a node."""
 
+from time import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +22,7 @@ from mpreg_core.cli.options import (
     json_or_text,
 )
 from mpreg_core.cli.output import Asked, follow, show
-from mpreg_core.cli.text import clean, facts, shown, table
+from mpreg_core.cli.text import clean, duration, facts, shown, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,6 +59,10 @@ def put(
         str | None,
         typer.Option(metavar="POLICY", help="How concurrent writes are merged.", show_default=False),
     ] = None,
+    ttl: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Let it end so long after this write.", show_default=False)
+    ] = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Let it end with the node's life.")] = False,
     if_version: IfVersionOption = None,
     scope: ScopeOption = "pool",
     consistency: ConsistencyOption = "eventual",
@@ -67,6 +72,7 @@ def put(
 ) -> None:
     """Write a key; 1 when it has another version than was asked for."""
     body = {"value": json_or_text(value), "policy": policy, "if_version": if_version}
+    body |= {"ttl": ttl, "ephemeral": ephemeral}
 
     def write(node: NodeHttp) -> Answer:
         return node.call("PUT", _path(key), body=body, scope=scope, consistency=consistency)
@@ -108,20 +114,27 @@ def list_entries(
 @app.command("watch", cls=VerbCommand)
 def watch_key(
     key: KeyArgument,
+    prefix: Annotated[bool, typer.Option("--prefix", help="All keys that begin so.")] = False,
+    since: Annotated[
+        int | None, typer.Option(metavar="REVISION", help="Only what changed after it.", show_default=False)
+    ] = None,
     scope: ScopeOption = "pool",
     api: ApiOption = API_URL,
     token: TokenOption = "",
     output: OutputOption = None,
 ) -> None:
     """Print a key now and whenever it changes, until Ctrl-C."""
-    follow(f"{_path(key)}/watch", line, Asked(api, token, output), scope=scope)
+    whole = "true" if prefix else None
+    follow(f"{_path(key)}/watch", line, Asked(api, token, output), scope=scope, since=since, prefix=whole)
 
 
 def draw_entry(entry: Answer) -> "Table":
     """One entry's facts."""
-    return facts(
-        {name: entry[name] for name in ("key", "value", "version", "revision", "scope", "policy", "conflicts")}
-    )
+    names = ("key", "value", "version", "revision", "scope", "policy", "conflicts")
+    ends = {"holder": entry["holder"]} if entry.get("holder") else {}
+    if entry.get("expires"):
+        ends["expires"] = f"in {duration(entry['expires'] - time())}"
+    return facts({name: entry[name] for name in names} | ends)
 
 
 def draw_entries(answer: Answer) -> "Table":

@@ -96,7 +96,10 @@ class HealthReport(Struct, frozen=True):
 
 
 class StateEntry(Struct, frozen=True):
-    """A replicated key. `version` is opaque and changes with the value; `conflicts` are concurrent siblings."""
+    """A replicated key. `version` is opaque and changes with the value; `conflicts` are concurrent siblings.
+
+    `expires` is the wall-clock second at which the key ends, `holder` the node with whose life it ends.
+    """
 
     key: str
     value: Json
@@ -105,6 +108,17 @@ class StateEntry(Struct, frozen=True):
     policy: PolicyName
     scope: Scope
     conflicts: list[Json] = []
+    expires: float | None = None
+    holder: NodeId = ""
+
+
+class StateChange(Struct, frozen=True):
+    """A replicated key changed at a revision; `entry` is what it became, None where it was removed."""
+
+    revision: int
+    key: str
+    scope: Scope
+    entry: StateEntry | None
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -215,8 +229,12 @@ class StateApi(Protocol):
         if_version: str | None = None,
         consistency: Consistency = "eventual",
         timeout: float = 5.0,
+        ttl: float | None = None,
+        ephemeral: bool = False,
     ) -> StateEntry:
-        """Write. Raises `ConflictError`, `NoQuorumError`, `PayloadTooLargeError`, `UnavailableError`."""
+        """Write. The key ends `ttl` seconds after its last write, an `ephemeral` one when this node fails or leaves.
+
+        Raises `ConflictError`, `NoQuorumError`, `PayloadTooLargeError`, `UnavailableError`."""
         ...
 
     async def get(
@@ -233,6 +251,13 @@ class StateApi(Protocol):
 
     def list(self, prefix: str = "", *, scope: Scope | None = None) -> tuple[Sequence[StateEntry], int]:
         """The entries here whose key begins with `prefix`, by key, and the store's revision."""
+        ...
+
+    def changes(self, since: int, prefix: str = "", *, scope: Scope | None = None) -> tuple[Sequence[StateChange], int]:
+        """Every change here after a revision of keys that begin with `prefix`, oldest first, and the store's revision.
+
+        A revision is a number of this node alone. Raises `CompactedError`.
+        """
         ...
 
 

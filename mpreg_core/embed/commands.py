@@ -87,9 +87,14 @@ class Commands:
         if_version: str | None,
         consistency: Consistency,
         timeout_s: float,
+        ttl_s: float | None = None,
+        *,
+        ephemeral: bool = False,
     ) -> StateEntry:
         """Write a key."""
         if consistency == "linearizable" or policy == "consensus":
+            if ttl_s is not None or ephemeral:
+                raise InvalidInputError("a linearizable key does not end by itself: write without ttl", where=key)
             if policy not in (None, "consensus"):
                 raise InvalidInputError(f"a linearizable write has policy consensus, got {policy}", where=key)
             await self._decide(key, value, scope, if_version, timeout_s)
@@ -97,7 +102,9 @@ class Commands:
         core = self._driver.command()
         self._check_writable()
         try:
-            entry = core.replication.put(key, value, scope, policy, if_version)
+            lease = core.leases.lease(ttl_s, ephemeral=ephemeral)
+            entry = core.replication.put(key, value, scope, policy, if_version, lease)
+            core.leases.hold(scope, key, value, lease)
             written = self._when_durable()
         finally:
             self._driver.carry_out(core.finish())

@@ -12,6 +12,7 @@ from mpreg_core.contracts.api import (
     PoolStatus,
     RouteView,
     Scope,
+    StateChange,
     StateEntry,
     Status,
 )
@@ -49,6 +50,11 @@ class Reads:
         """The replicated keys here, and the store's revision."""
         replication = self._core.replication
         return replication.list(prefix, scope), replication.store.revision
+
+    def changes(self, since: int, prefix: str, scope: Scope | None) -> tuple[Sequence[StateChange], int]:
+        """What changed after a revision, and the store's revision. Raises `CompactedError`."""
+        replication = self._core.replication
+        return replication.changes(since, prefix, scope), replication.store.revision
 
     def status(self) -> Status:
         """This node, its pools, its place in the hierarchy."""

@@ -22,6 +22,7 @@ from mpreg_core.contracts.api import (
     RouteView,
     Scope,
     StateApi,
+    StateChange,
     StateEntry,
     Status,
 )
@@ -58,13 +59,17 @@ class State:
         if_version: str | None = None,
         consistency: Consistency = "eventual",
         timeout: float = 5.0,
+        ttl: float | None = None,
+        ephemeral: bool = False,
     ) -> StateEntry:
         """See `StateApi`."""
         linearizable = consistency == "linearizable" or policy == "consensus"
-        if linearizable and self._commands.in_pool_of(scope) is not None:
+        if linearizable and ttl is None and not ephemeral and self._commands.in_pool_of(scope) is not None:
             call = internal.StateCall("put", key, scope, timeout, value, if_version)
             return msgspec.convert(await self._up(call), StateEntry)
-        return await self._commands.put(key, value, scope, policy, if_version, consistency, timeout)
+        return await self._commands.put(
+            key, value, scope, policy, if_version, consistency, timeout, ttl, ephemeral=ephemeral
+        )
 
     async def get(
         self, key: str, *, scope: Scope = "pool", consistency: Consistency = "eventual", timeout: float = 5.0
@@ -86,6 +91,10 @@ class State:
     def list(self, prefix: str = "", *, scope: Scope | None = None) -> tuple[Sequence[StateEntry], int]:
         """See `StateApi`."""
         return self._node.reads.state(prefix, scope)
+
+    def changes(self, since: int, prefix: str = "", *, scope: Scope | None = None) -> tuple[Sequence[StateChange], int]:
+        """See `StateApi`."""
+        return self._node.reads.changes(since, prefix, scope)
 
     async def _up(self, call: internal.StateCall) -> Json:
         tier = self._commands.in_pool_of(call.scope)

@@ -22,6 +22,7 @@ from mpreg_core.node.hierarchy import Hierarchy
 from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.keeping import STATE_JOURNAL, Keeping
+from mpreg_core.node.leases import Leases
 from mpreg_core.node.locating import Locating
 from mpreg_core.node.merging import Merging
 from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, Remembered, journal_name
@@ -52,6 +53,7 @@ class NodeCore:
     def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
         self.state = NodeState(settings, parts_of)
         self.replication = Replication(self.state)
+        self.leases = Leases(self.state, self.replication)
         self.keeping = Keeping(self.state, self.replication.store)
         self.merging = Merging(self.state, self.replication)
         self.joining = Joining(self.state)
@@ -63,7 +65,7 @@ class NodeCore:
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
         self.clients = Clients(self.state, self.requests, self.registry, self.spread)
-        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
+        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients, self.leases)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self._control = MessageDecoder((Hello, Welcome, Refused, Received, Goodbye))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))

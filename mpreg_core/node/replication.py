@@ -5,17 +5,20 @@ change from one to the other; merging is idempotent, so relays need no memory of
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec import structs
 
-from mpreg_core.contracts.api import Json, PolicyName, Scope, StateEntry
+from mpreg_core.contracts.api import Json, PolicyName, Scope, StateChange, StateEntry
 from mpreg_core.contracts.events import StateChanged
 from mpreg_core.contracts.gossip import Item
 from mpreg_core.contracts.merge import MergeFunction
-from mpreg_core.errors import MpregError, UnavailableError
+from mpreg_core.errors import CompactedError, MpregError, UnavailableError
 from mpreg_core.node import topics
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
+from mpreg_core.state.history import Compacted
+from mpreg_core.state.registers import Lease
 from mpreg_core.state.store import Merged, StateStore
 
 _SCOPES: dict[str, Scope] = {"p": "pool", "r": "region", "f": "federation"}
@@ -43,19 +46,47 @@ class Replication:
             raise UnavailableError("this node has not joined a pool yet", where=self._state.id)
         return home.pool
 
-    def put(self, key: str, value: Json, scope: Scope, policy: PolicyName | None, if_version: str | None) -> StateEntry:
+    def put(
+        self,
+        key: str,
+        value: Json,
+        scope: Scope,
+        policy: PolicyName | None,
+        if_version: str | None,
+        lease: Lease | None = None,
+    ) -> StateEntry:
         """Write here and tell the domain's pools. Raises as `StateStore.put`."""
-        inner, before = self._inner(scope, key), self.store.revision
-        self.store.put(inner, value, wall_ms=self._state.wall_ms, scope=scope, policy=policy, if_version=if_version)
+        self.put_inner(scope, self.inner(scope, key), value, lease, policy, if_version)
+        return self.get(key, scope)
+
+    def put_inner(
+        self,
+        scope: Scope,
+        inner: str,
+        value: Json,
+        lease: Lease | None,
+        policy: PolicyName | None = None,
+        if_version: str | None = None,
+    ) -> None:
+        """The same for a key with its domain."""
+        store, before = self.store, self.store.revision
+        store.put(inner, value, scope, policy, if_version, lease, wall_ms=self._state.wall_ms)
         self._spread(scope, inner, except_for=None)
-        entry = self.get(key, scope)
-        if self.store.revision != before:
-            self._state.emit(self._state.home(), StateChanged(key, scope, entry.revision, deleted=False))
-        return entry
+        if store.revision != before:
+            key = inner.partition("/")[2]
+            self._state.emit(self._state.home(), StateChanged(key, scope, store.revision, deleted=False))
+
+    def lapse(self, scope: Scope, inner: str) -> None:
+        """A key's lease ended: remove it and tell the domain's pools."""
+        home = self._state.home()
+        merged = self.store.lapse(inner, scope)
+        if home is not None:
+            self._show(merged, home)
+        self._spread(scope, inner, except_for=None)
 
     def delete(self, key: str, scope: Scope, if_version: str | None) -> int:
         """Remove here and tell the domain's pools; gives the revision. Raises as `StateStore.delete`."""
-        inner = self._inner(scope, key)
+        inner = self.inner(scope, key)
         revision = self.store.delete(inner, wall_ms=self._state.wall_ms, scope=scope, if_version=if_version)
         self._spread(scope, inner, except_for=None)
         self._state.emit(self._state.home(), StateChanged(key, scope, revision, deleted=True))
@@ -63,18 +94,36 @@ class Replication:
 
     def get(self, key: str, scope: Scope) -> StateEntry:
         """The entry as it is here. Raises `NotFoundError`."""
-        return self._outer(self.store.get(self._inner(scope, key), scope=scope))
+        return self._outer(self.store.get(self.inner(scope, key), scope=scope))
 
     def list(self, prefix: str, scope: Scope | None) -> Sequence[StateEntry]:
         """The entries here of the domains this node is in, by key."""
         found: list[StateEntry] = []
         for each in (scope,) if scope else _SCOPES.values():
             try:
-                inner = self._inner(each, prefix)
+                inner = self.inner(each, prefix)
             except UnavailableError:
                 continue
             found += [self._outer(entry) for entry in self.store.list(inner, scope=each)]
         return sorted(found, key=lambda entry: (entry.key, entry.scope))
+
+    def changes(self, since: int, prefix: str, scope: Scope | None) -> Sequence[StateChange]:
+        """What changed after a revision in the domains this node is in, oldest first. Raises `CompactedError`."""
+        domains: dict[Scope, str] = {}
+        for each in (scope,) if scope else _SCOPES.values():
+            with suppress(UnavailableError):
+                domains[each] = self.inner(each, prefix)
+        changes = self.store.watch(since)
+        if isinstance(changes, Compacted):
+            raise CompactedError(since, changes.oldest, changes.revision, where=self._state.id)
+        found = []
+        for change in changes:
+            inner = domains.get(change.scope)
+            if inner is not None and change.key.startswith(inner):
+                entry = change.entry(self.store.merges)
+                outer = self._outer(entry) if entry is not None else None
+                found.append(StateChange(change.revision, change.key.partition("/")[2], change.scope, outer))
+        return found
 
     def decide(
         self, stack: PoolStack, inner: str, scope: Scope, value: Json, index: int, proposal: str, gone: bool
@@ -167,7 +216,8 @@ class Replication:
             return stack.pool == f"regional:{domain}"
         return stack.tier == "local" and self._state.settings.region == domain
 
-    def _inner(self, scope: Scope, key: str) -> str:
+    def inner(self, scope: Scope, key: str) -> str:
+        """A key with its domain, as the store and the wire have it. Raises `UnavailableError`."""
         return f"{self.domain(scope)}/{key}"
 
     def _outer(self, entry: StateEntry) -> StateEntry:

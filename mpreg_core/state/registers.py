@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from mpreg_core.contracts.api import Json, StatePolicy
 from mpreg_core.errors import ConflictError
-from mpreg_core.ids import NodeId
+from mpreg_core.ids import NodeId, PoolId
 from mpreg_core.state.clock import Stamp
 from mpreg_core.state.value import GONE, State, Write, decode_value, encode_value
+
+LAPSED: NodeId = ""
+"""Who removes a value whose lease ended. It is below all ids: a write with the same stamp wins."""
 
 
 class Register(Struct, frozen=True, array_like=True, gc=False):
@@ -24,14 +28,42 @@ class Register(Struct, frozen=True, array_like=True, gc=False):
         return (self.stamp, self.node, self.text)
 
 
+class Lease(Struct, frozen=True, array_like=True, gc=False):
+    """What ends a value by itself: a time, or the end of its holder's life as a member of a pool, or either.
+
+    `expires_ms` is wall-clock milliseconds, 0 for never; `pool` is empty when the value outlives its holder.
+    `started_ms` names the holder's life, as `Member.started_ms` does.
+    """
+
+    holder: NodeId
+    started_ms: int
+    expires_ms: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
+    pool: PoolId = ""
+
+
 class Last(State, frozen=True, array_like=True, tag=1):
-    """`last_write_wins`: the write with the highest stamp. A removal is a write like others: a newer write revives."""
+    """`last_write_wins`: the write with the highest stamp. A removal is a write like others: a newer write revives.
+
+    A `lease` belongs to the write that brought it.
+    """
 
     policy: ClassVar[StatePolicy] = "last_write_wins"
     register: Register = Register()
+    lease: Lease | None = None
 
     def merge(self, other: Self) -> Self:
-        return self if self.register.order() >= other.register.order() else other
+        return self if self._order() >= other._order() else other
+
+    def _order(self) -> tuple[object, ...]:
+        return (self.register.order(), astuple(self.lease) if self.lease is not None else ())
+
+    def lapse(self) -> Self:
+        """What is left when the lease ended: the same at every replica, and older than any later write."""
+        return type(self)(Register(self.register.stamp + 1, LAPSED, GONE))
+
+    def has_lapsed(self) -> bool:
+        """True if a lease's end removed the value, and nobody."""
+        return self.register.stamp > 0 and self.register.node == LAPSED
 
     def write(self, value: Json, by: Write) -> Self:
         return type(self)(Register(by.stamp, by.node, encode_value(value)))

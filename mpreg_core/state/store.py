@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from mpreg_core import limits
 from mpreg_core.contracts.api import Json, PolicyName, Scope, StateEntry
@@ -15,16 +15,15 @@ from mpreg_core.errors import (
     PayloadTooLargeError,
     ProtocolError,
     UnavailableError,
-    did_you_mean,
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.state.clock import HybridClock, stamp_ms
-from mpreg_core.state.custom import PREFIX, Custom, Merges, merged_text
+from mpreg_core.state.custom import Custom, Merges
 from mpreg_core.state.history import Change, Compacted, History
-from mpreg_core.state.registers import Decision
-from mpreg_core.state.value import GONE, Write, decode_value, encode_value
+from mpreg_core.state.policies import Policies
+from mpreg_core.state.registers import Decision, Last, Lease
+from mpreg_core.state.value import GONE, Write, encode_value
 from mpreg_core.state.version import (
-    STATES,
     AnyState,
     Version,
     decode,
@@ -87,17 +86,15 @@ class StateStore:
 
     def __init__(self, node_id: NodeId, life: int, merges: Merges | None = None) -> None:
         self.clock = HybridClock()
-        self._merges: Merges = merges or {}
-        self._policies: dict[PolicyName, AnyState] = {
-            name: state() for name, state in STATES.items() if state != Custom
-        }
-        self._policies |= {PREFIX + name: Custom(name=name) for name in sorted(self._merges)}
+        self.merges: Merges = merges or {}
+        self._policies = Policies(self.merges)
         self._node = node_id
         self._actor = f"{node_id}~{life:x}"
         self._slots: dict[Scope, dict[str, Slot]] = {scope: {} for scope in SCOPES}
         self._removed: dict[tuple[Scope, str], None] = {}
         self._history = History(life * REVISIONS_PER_MS)
         self.unsaved: dict[tuple[Scope, str], None] = {}
+        self.leased: dict[tuple[Scope, str], Lease] = {}
 
     @property
     def revision(self) -> int:
@@ -115,6 +112,7 @@ class StateStore:
         scope: Scope = "pool",
         policy: PolicyName | None = None,
         if_version: str | None = None,
+        lease: Lease | None = None,
         *,
         wall_ms: int,
     ) -> StateEntry:
@@ -122,15 +120,16 @@ class StateStore:
 
         The value is the new one, but for a counter a number to add or `{"add": n}`, for a set `{"add": [...],
         "remove": [...]}`, for a map fields to merge in, where null removes. Without a policy the key's own holds, or
-        `last_write_wins` where there is none. `if_version` is a version read before, or `ABSENT`. Raises
+        `last_write_wins` where there is none. `if_version` is a version read before, or `ABSENT`. A `lease` goes with
+        `last_write_wins` only; a write without one ends it. Raises
         `InvalidInputError`, `ConflictError`, `PayloadTooLargeError`, `UnavailableError`; then nothing has changed.
         """
         held = self._held(scope, _checked_key(key), wall_ms)
         alive = held is not None and held.state.alive()
         self._check_version(scope, key, alive, if_version)
-        begun = self._begun(key, held if alive else None, policy)
+        begun = self._policies.begun(key, held.state if held is not None and alive else None, policy)
         if isinstance(begun, Custom):
-            value = self._merged(key, begun.name, held.state if held is not None and alive else begun, value)
+            value = self._policies.merged(key, begun.name, held.state if held is not None and alive else begun, value)
         stamp = self.clock.now(wall_ms, after=held.stamp() if held else 0)
         if held is None:
             base = Version(0, begun)
@@ -138,7 +137,12 @@ class StateStore:
             base = held
         else:
             base = Version(stamp, begun)
-        state = base.state.write(value, Write(stamp, self._node, self._actor))
+        state: AnyState = base.state.write(value, Write(stamp, self._node, self._actor))
+        if lease is not None:
+            if not isinstance(state, Last):
+                message = f"expected policy last_write_wins for a key that ends by itself, got {policy_of(state)}"
+                raise InvalidInputError(message, where=key)
+            state = structs.replace(state, lease=lease)
         self._keep(scope, key, state, encode(Version(base.epoch, state)))
         return self.get(key, scope)
 
@@ -175,12 +179,26 @@ class StateStore:
         self.unsaved.pop((scope, key), None)
         return merged
 
+    def lapse(self, key: str, scope: Scope) -> Merged:
+        """Remove a key whose lease ended. Replicas that do so make the same of it."""
+        version = decode(self._slots[scope][key].payload)
+        assert isinstance(version.state, Last)
+        erased = Version(version.epoch, version.state.lapse())
+        payload = encode(erased)
+        return Merged(True, payload, True, self._keep(scope, key, erased.state, payload))
+
+    def last(self, key: str, scope: Scope) -> Last | None:
+        """The state of a key of policy `last_write_wins`, removed or not."""
+        slot = self._slots[scope].get(key)
+        state = decode(slot.payload).state if slot is not None else None
+        return state if isinstance(state, Last) else None
+
     def get(self, key: str, scope: Scope = "pool") -> StateEntry:
         """The entry of a key. Raises `NotFoundError`."""
         slot = self._scope(scope).get(key)
         if slot is None or not slot.alive:
             raise NotFoundError(f"there is no key {key!r} in scope {scope}", where=key)
-        return entry_of(key, scope, slot.payload, slot.revision, self._merges)
+        return entry_of(key, scope, slot.payload, slot.revision, self.merges)
 
     def list(self, prefix: str = "", scope: Scope | None = None) -> Sequence[StateEntry]:
         """The entries whose key begins with `prefix`, of one scope or all, by key and scope."""
@@ -191,7 +209,7 @@ class StateStore:
             if slot.alive and key.startswith(prefix)
         ]
         found.sort(key=lambda each: each[:2])
-        return [entry_of(key, name, slot.payload, slot.revision, self._merges) for key, name, slot in found]
+        return [entry_of(key, name, slot.payload, slot.revision, self.merges) for key, name, slot in found]
 
     def held_keys(self) -> Sequence[tuple[Scope, str]]:
         """Every key of every scope, removed ones that are still remembered included."""
@@ -314,28 +332,6 @@ class StateStore:
             message = f"expected version {expected!r}, got {found!r}; read the key again, then retry"
             raise ConflictError(message, where=key)
 
-    def _begun(self, key: str, held: Version | None, policy: PolicyName | None) -> AnyState:
-        """An empty state of the policy that a write goes to."""
-        found = policy_of(held.state) if held else None
-        wanted = policy or found or "last_write_wins"
-        if wanted not in self._policies:
-            known, hint = ", ".join(self._policies), did_you_mean(wanted, list(self._policies))
-            raise InvalidInputError(f"expected a policy of {known}, got {wanted!r:.80}{hint}", where=key)
-        if found is not None and found != wanted:
-            message = f"expected policy {found}, which governs the key, got {wanted}; delete the key first"
-            raise ConflictError(message, where=key)
-        return self._policies[wanted]
-
-    def _merged(self, key: str, name: str, held: AnyState, value: Json) -> Json:
-        """A value with those that are held."""
-        try:
-            return decode_value(merged_text([*held.texts(), encode_value(value)], self._merges[name]))
-        except InvalidInputError:
-            raise
-        except Exception as error:  # a stranger's function
-            text = f"{PREFIX}{name} does not merge this value: {type(error).__name__}: {error}"
-            raise InvalidInputError(text, where=key) from error
-
     def _merge(self, scope: Scope, key: str, held: Version | None, version: Version, came: bytes) -> Merged:
         before = b"" if held is None else self._slots[scope][key].payload
         merged = version if held is None else held.merge(version)
@@ -360,6 +356,9 @@ class StateStore:
         slot.payload, slot.alive = payload, alive
         self.unsaved[scope, key] = None
         self._removed.pop((scope, key), None)
+        self.leased.pop((scope, key), None)
+        if isinstance(state, Last) and state.lease is not None:
+            self.leased[scope, key] = state.lease
         if not alive and not isinstance(state, Decision):
             self._removed[scope, key] = None
         if not seen:

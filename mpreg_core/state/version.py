@@ -4,7 +4,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from mpreg_core.contracts.api import Json, PolicyName, Scope, StateEntry, StatePolicy
 from mpreg_core.errors import ProtocolError
@@ -17,6 +17,7 @@ from mpreg_core.state.sequences import Sequence
 from mpreg_core.state.sets import AddWins
 from mpreg_core.state.siblings import Siblings
 from mpreg_core.state.value import Write, decode_value
+from mpreg_core.units import MS_PER_S
 
 AnyState: TypeAlias = Last | First | Siblings | Counter | AddWins | Fields | Sequence | Custom | Decision
 
@@ -99,7 +100,11 @@ def entry_of(key: str, scope: Scope, payload: bytes, revision: int, merges: Merg
     """What a reader gets of a version that is alive."""
     state = decode(payload).state
     value, conflicts = _value(state, merges)
-    return StateEntry(key, value, version_of(payload), revision, policy_of(state), scope, conflicts)
+    entry = StateEntry(key, value, version_of(payload), revision, policy_of(state), scope, conflicts)
+    if isinstance(state, Last) and (lease := state.lease) is not None:
+        expires = lease.expires_ms / MS_PER_S if lease.expires_ms else None
+        return structs.replace(entry, expires=expires, holder=lease.holder if lease.pool else "")
+    return entry
 
 
 def _value(state: AnyState, merges: Merges) -> tuple[Json, list[Json]]:

@@ -17,6 +17,7 @@ STATUS_OF: Mapping[str, int] = {
     "method_not_allowed": 405,
     "body_timeout": 408,
     "conflict": 409,
+    "compacted": 410,
     "payload_too_large": 413,
     "wrong_host": 421,
     "internal": 500,

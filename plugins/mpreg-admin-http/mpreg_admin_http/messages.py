@@ -16,6 +16,7 @@ from mpreg_core import (
     Scope,
     StateEntry,
 )
+from mpreg_core.limits import LEASE_S_MAX, LEASE_S_MIN
 
 Timeout = Annotated[float, Meta(gt=0, le=300)]
 Key = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -237,17 +238,28 @@ class DeleteQuery(StateQuery, frozen=True):
 
 
 class WatchQuery(Input, frozen=True):
-    """Which copy of a key."""
+    """Which copy of a key; with `prefix` of all keys that begin so.
+
+    `since` is the revision of an earlier answer of this node: what changed after it comes, and nothing before. Without
+    it the entries come as they are now.
+    """
 
     scope: Scope = "pool"
+    since: Annotated[int, Meta(ge=0)] | None = None
+    prefix: bool = False
 
 
 class PutBody(Input, frozen=True):
-    """A value. With `if_version` it is written only over that version, else 409."""
+    """A value. With `if_version` it is written only over that version, else 409.
+
+    The key ends `ttl` seconds after its last write, an `ephemeral` one when the node asked fails, leaves or restarts.
+    """
 
     value: Json
     policy: str | None = None
     if_version: str | None = None
+    ttl: Annotated[float, Meta(ge=LEASE_S_MIN, le=LEASE_S_MAX)] | None = None
+    ephemeral: bool = False
 
 
 class EntriesAnswer(Struct, frozen=True):

@@ -3,7 +3,7 @@
 A key may hold slashes. One that ends in `/watch` can be written, deleted and listed, but not read by its path.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import json
 
@@ -20,7 +20,7 @@ from mpreg_admin_http.messages import (
 )
 from mpreg_admin_http.route import AnyRoute, Route
 from mpreg_admin_http.sse import EventStream, Sink, frame
-from mpreg_core import InvalidInputError, NotFoundError, StateChanged, StateEntry
+from mpreg_core import CompactedError, InvalidInputError, StateChange, StateEntry
 from mpreg_core.limits import KEY_BYTES_MAX
 
 
@@ -46,6 +46,8 @@ async def write(call: Call[StateQuery, PutBody]) -> StateEntry:
         policy=body.policy,
         if_version=body.if_version,
         consistency=query.consistency,
+        ttl=body.ttl,
+        ephemeral=body.ephemeral,
     )
 
 
@@ -68,37 +70,61 @@ async def entries(call: Call[StateListQuery, Nothing]) -> EntriesAnswer:
 
 
 async def watch(call: Call[WatchQuery, Nothing]) -> EventStream:
-    key, scope = key_of(call.path), call.query.scope
-    ring, state = call.backend.events, call.node.state
-    position = ring.resume_from(call.last_event_id)
-    fresh = not call.last_event_id
+    """Every change once, in order. A frame's id is the revision, which a later watch goes on from."""
+    key, query, state, ring = key_of(call.path), call.query, call.node.state, call.backend.events
+    resumed = _revision(call.last_event_id)
+    since = query.since if resumed is None else resumed
 
-    async def show(sink: Sink, number: int, revision: int) -> None:
-        """The entry as it is now; when it is gone, that."""
-        try:
-            answer: StateEntry | DeletedAnswer = await state.get(key, scope=scope)
-        except NotFoundError:
-            answer = DeletedAnswer(key, True, revision)
-        await sink.write(frame(json.encode(answer), id=ring.wire_id(number)))
+    def changes(after: int) -> tuple[Sequence[StateChange], int]:
+        found, revision = state.changes(after, key, scope=query.scope)
+        return [change for change in found if query.prefix or change.key == key], revision
+
+    if since is not None and resumed is None:
+        changes(since)  # an answer with its status, while there is none yet
+
+    async def show_all(sink: Sink) -> int:
+        """What is there now; gives the revision."""
+        found, revision = state.list(key, scope=query.scope)
+        entries = [entry for entry in found if query.prefix or entry.key == key]
+        for entry in entries:
+            await sink.write(_frame(entry, entry.key, revision))
+        if not entries and not query.prefix:
+            await sink.write(_frame(None, key, revision))
+        return revision
 
     async def source(sink: Sink) -> None:
-        number = position
         await sink.open()
-        if fresh:
-            await show(sink, number, state.list(key, scope=scope)[1])
+        after, number = since, ring.last
+        if after is None:
+            after = await show_all(sink)
         while True:
-            await ring.wait(number)
-            lost, recent = ring.after(number)
-            number = recent[-1].number
-            changes = [
-                event
-                for event in (entry.occurrence.event for entry in recent)
-                if isinstance(event, StateChanged) and (event.key, event.scope) == (key, scope)
-            ]
-            if lost or changes:
-                await show(sink, number, changes[-1].revision if changes else state.list(key, scope=scope)[1])
+            try:
+                recent, after = changes(after)
+            except CompactedError as error:  # the reader was away, or is slower than what changes
+                gap = {"oldest": error.oldest, "revision": error.revision}
+                await sink.write(frame(json.encode(gap), event="compacted"))
+                after = await show_all(sink)
+                continue
+            for change in recent:
+                await sink.write(_frame(change.entry, change.key, change.revision))
+            if not recent:
+                await ring.wait(number)
+            number = ring.last
 
     return EventStream(source, call.backend.stopping)
+
+
+def _revision(last_event_id: str) -> int | None:
+    """The revision in a `Last-Event-ID`; what is none counts as one that is no longer known."""
+    if not last_event_id:
+        return None
+    is_number = last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19
+    return int(last_event_id) if is_number else 0
+
+
+def _frame(entry: StateEntry | None, key: str, revision: int) -> bytes:
+    answer: StateEntry | DeletedAnswer = entry if entry is not None else DeletedAnswer(key, True, revision)
+    return frame(json.encode(answer), id=str(revision))
 
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -108,7 +134,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="GET", path="/api/state/{key:path}/watch", role="viewer", handler=watch, query=WatchQuery,
-        body=Nothing, answer=str, stream=True, summary="The entry now, and again at each change.",
+        body=Nothing, answer=str, stream=True, summary="The entry now, then each change; 410 when `since` is too old.",
     ),
     Route(
         method="GET", path="/api/state/{key:path}", role="viewer", handler=read, query=StateQuery, body=Nothing,

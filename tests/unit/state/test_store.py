@@ -593,7 +593,7 @@ def test_no_bytes_at_all_make_the_store_raise_anything_else(data: bytes) -> None
 
 
 def test_a_field_a_later_release_appends_is_passed_over(store: StateStore) -> None:
-    payload = msgspec.msgpack.encode([0, [1, [WALL_MS << COUNTER_BITS, "x", b"1", "later"], "later"], "later"])
+    payload = msgspec.msgpack.encode([0, [1, [WALL_MS << COUNTER_BITS, "x", b"1", "later"], None, "later"], "later"])
     assert store.merge("k", "pool", payload, wall_ms=WALL_MS).changed
     assert store.get("k").value == 1
 

@@ -23,6 +23,7 @@ from mpreg_core import (
     Candidate,
     Check,
     Cluster,
+    CompactedError,
     ConflictError,
     Coordinates,
     Decision,
@@ -42,6 +43,7 @@ from mpreg_core import (
     Reply,
     RouteView,
     ServiceContext,
+    StateChange,
     StateChanged,
     StateEntry,
 )
@@ -75,6 +77,8 @@ def member(id: str, status: str = "alive") -> Member:
 class FakeState:
     def __init__(self, node: "FakeNode") -> None:
         self.entries: dict[tuple[str, str], StateEntry] = {}
+        self.log: list[StateChange] = []
+        self.oldest = 0
         self.revision = 0
         self._node = node
 
@@ -88,6 +92,8 @@ class FakeState:
         if_version: str | None = None,
         consistency: str = "eventual",
         timeout: float = 5.0,
+        ttl: float | None = None,
+        ephemeral: bool = False,
     ) -> StateEntry:
         self._node.fail_if_told()
         old = self.entries.get((scope, key))
@@ -96,6 +102,7 @@ class FakeState:
         self.revision += 1
         entry = StateEntry(key, value, f"v{self.revision}", self.revision, policy or "last_write_wins", scope)
         self.entries[scope, key] = entry
+        self.log.append(StateChange(self.revision, key, scope, entry))
         self._node.emit(StateChanged(key, scope, self.revision, False))
         return entry
 
@@ -114,6 +121,7 @@ class FakeState:
             raise NotFoundError("no such key", where=key)
         self.revision += 1
         del self.entries[scope, key]
+        self.log.append(StateChange(self.revision, key, scope, None))
         self._node.emit(StateChanged(key, scope, self.revision, True))
         return self.revision
 
@@ -122,6 +130,16 @@ class FakeState:
             entry
             for (entry_scope, key), entry in sorted(self.entries.items(), key=lambda item: item[0][::-1])
             if key.startswith(prefix) and scope in (None, entry_scope)
+        ]
+        return found, self.revision
+
+    def changes(self, since: int, prefix: str = "", *, scope: str | None = None) -> tuple[Sequence[StateChange], int]:
+        if not self.oldest <= since <= self.revision:
+            raise CompactedError(since, self.oldest, self.revision)
+        found = [
+            change
+            for change in self.log
+            if change.revision > since and change.key.startswith(prefix) and scope in (None, change.scope)
         ]
         return found, self.revision
 

@@ -290,6 +290,37 @@ async def test_a_watch_shows_the_entry_now_and_at_each_change_of_it_alone(node, 
         assert '"deleted":true' in (await stream.event())["data"]
 
 
+async def test_a_watch_goes_on_from_a_revision_with_every_change_since(node, service):
+    for value in range(1, 4):
+        await node.state.put("a/k", value)
+    await node.state.put("a/l", 9)
+    async with service(node) as running:
+        async with streaming(running.http, "/api/state/a/k/watch?since=1") as stream:
+            found = [await stream.event() for _ in range(2)]
+            assert [each["id"] for each in found] == ["2", "3"]
+        async with streaming(running.http, "/api/state/a/k/watch", "2") as stream:
+            assert (await stream.event())["id"] == "3"
+        async with streaming(running.http, "/api/state/a/watch?prefix=true&since=2") as stream:
+            assert [(await stream.event())["id"] for _ in range(2)] == ["3", "4"]
+
+
+async def test_a_watch_of_changes_that_are_forgotten_says_so(node, service):
+    for value in range(1, 4):
+        await node.state.put("k", value)
+    node.state.oldest = 2
+    async with service(node) as running, client_of(running.http) as client:
+        answer = await client.get("/api/state/k/watch?since=1")
+        assert answer.status_code == 410
+        error = answer.json()["error"]
+        assert error["code"] == "compacted"
+        assert "expected a revision of 2 to 3 to watch from, got 1" in error["message"]
+        async with streaming(running.http, "/api/state/k/watch", "nonsense") as stream:
+            assert await stream.event() == {"event": "compacted", "data": '{"oldest":2,"revision":3}'}
+            now = await stream.event()
+            assert now["id"] == "3"
+            assert '"value":3' in now["data"]
+
+
 async def test_published_messages_reach_a_stream(node, service):
     async with (
         service(node) as running,
