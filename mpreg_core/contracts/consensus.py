@@ -14,7 +14,7 @@ MessageT = TypeVar("MessageT", bound=Struct, contravariant=True)
 
 
 class Voters(Struct, frozen=True, array_like=True):
-    """The configured voters: the denominator of every count, alive or not. `epoch` grows with each change of them."""
+    """Who is to vote, alive or not. `epoch` grows with each change of them that the node sees."""
 
     epoch: int
     ids: tuple[NodeId, ...]  # sorted
@@ -57,7 +57,15 @@ class ConsensusEngine(Machine[MessageT], Protocol[MessageT]):
         ...
 
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:
-        """From now on these vote. Called before any proposal; an older epoch than the current one is ignored."""
+        """These are to vote, says the node: its members that did not leave. Called before any proposal.
+
+        Members hear of each other at different times, so an engine whose safety rests on who votes has the voters there
+        are decide who votes next.
+        """
+        ...
+
+    def may_leave(self) -> bool:
+        """False while the others could not go on without this node, after `on_leave`: it then stays for a moment."""
         ...
 
     def on_proposal(self, now_ns: int, proposal: Proposal) -> Effects:

@@ -91,6 +91,5 @@ class Member(Struct, frozen=True, array_like=True, kw_only=True):
     draining: bool = False
     load: float = 0.0  # 0 idle .. 1 full: children or clusters against the capacity configured
     tags: dict[str, str] = {}
-    departures: int = 0  # how often it said good-bye and came back: with it, all count the changes of the pool alike
-    floor: int = 0  # what it adds to the epoch of the pool's voters, to stay above one that it has known
     network: NetworkCoordinates | None = None  # where it is by round trips, as of when it last told
+    home: NodeId | None = None  # the hub it belongs to, when that was configured; it may be attached to another

@@ -41,6 +41,8 @@ from mpreg_core.node.topics import matches
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver
 
+STAY_S = 5.0
+
 
 class State:
     """`node.state`. A linearizable access to a scope whose pool this node is not in is handed up the tree."""
@@ -332,11 +334,17 @@ class RunningNode:
         self.stopping.set()
 
     async def depart(self, grace_s: float) -> None:
-        """Drain, wait for running requests at most `grace_s`, announce the departure, let it leave the process."""
+        """Drain, wait for running requests at most `grace_s`, announce the departure, let it leave the process.
+
+        For at most `STAY_S` the node still votes, so that the pool's voters can go on without it.
+        """
         await self.drain()
         core = self._driver.core
         with anyio.move_on_after(grace_s):
             while len(core.requests):
                 await anyio.sleep(0.01)
         self._driver.carry_out(core.leave(clock.now_ns()))
+        with anyio.move_on_after(STAY_S):
+            while not core.may_stop():
+                await anyio.sleep(0.01)
         await self._driver.flush(1.0)

@@ -43,8 +43,6 @@ def is_credible(member: Member) -> bool:
         and len(member.tags) <= TAGS_MAX
         and all(len(key) + len(value) <= TAG_BYTES_MAX for key, value in member.tags.items())
         and len(member.speaks) <= 8
-        and 0 <= member.departures < 1 << 32
-        and 0 <= member.floor < 1 << 62
     )
 
 

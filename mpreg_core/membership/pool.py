@@ -146,10 +146,7 @@ class PoolTable:
                 ours = structs.replace(conflict, ours=conflict.refused == _where(mine))
                 return Outcome(conflict=ours, refute=None if ours.ours else member.incarnation)
         accused = member.status != "alive" and member.incarnation >= mine.incarnation
-        # A hello knows nothing of the pool it goes to: who took it in holds a record that others would never replace.
-        differs = (member.departures, member.floor) != (mine.departures, mine.floor)
-        differs = differs and member.incarnation == mine.incarnation
-        if mine.status != "left" and (accused or differs or member.incarnation > mine.incarnation):
+        if mine.status != "left" and (accused or member.incarnation > mine.incarnation):
             return Outcome(refute=member.incarnation)
         return UNCHANGED
 

@@ -115,14 +115,20 @@ class NodeCore:
         return self._end()
 
     def leave(self, now_ns: int) -> list[Action]:
-        """Announce the departure to every pool. Afterwards the node only waits to be stopped."""
+        """Announce the departure to every pool. Afterwards the node only waits until it `may_stop`."""
         state = self._begin(now_ns)
         state.set_life("stopped")
         for stack in state.lowest_first():
             self.merging.say_goodbye(stack)
         self._drain_events()
+        for stack in state.lowest_first():
+            stack.vote_only()
         self.joining.deadline = None
         return self._end()
+
+    def may_stop(self) -> bool:
+        """After `leave`: False while an engine's other voters need this one's vote, to go on without it."""
+        return all(stack.may_leave() for stack in self.state.lowest_first())
 
     # what happens
 
@@ -392,8 +398,7 @@ class NodeCore:
         self._remember()
 
     def _remember(self) -> None:
-        voters = tuple((pool, known.epoch, known.ids) for pool, known in sorted(self.state.voters.items()))
-        known = Remembered(self.state.incarnation, tuple(self.joining.siblings()[:64]), voters)
+        known = Remembered(self.state.incarnation, tuple(self.joining.siblings()[:64]))
         if known != self._remembered:
             self._remembered = known
             record = msgpack.encode(known)

@@ -19,19 +19,14 @@ from mpreg_core.contracts.gossip import Item
 from mpreg_core.contracts.members import Member
 from mpreg_core.ids import NodeId
 from mpreg_core.membership.federation import HubSummary, decode_summary, order
-from mpreg_core.membership.member import is_credible
 from mpreg_core.membership.pool import Outcome
 from mpreg_core.node import topics
 from mpreg_core.node.actions import StopNode
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
-from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.control import Goodbye, Received, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
-
-REMEMBER_WITHIN_NS = 50 * NS_PER_MS
-"""A changed list of voters is written down so soon; a restart before that goes by the list before it."""
 
 _BAD = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)
 
@@ -165,13 +160,12 @@ class Merging:
 
     def take(self, stack: PoolStack, member: Member, cause: str, *, by: NodeId = "", spread: bool = True) -> bool:
         """Merge a record. `spread` has the pool told of a change. True if the record is now the table's."""
-        if member.id == self._state.id:
-            self._remember_departures(stack, member)
         held = stack.table.member(member.id)
         outcome = stack.table.merge(self._state.now_ns, member, cause, by)
         self._act(stack, outcome, spread)
-        if held is not None and held.status == "left" and member.id != self._state.id:
-            self._remind(stack, held, member)
+        is_back = held is not None and held.status == "left" and member.started_ms > held.started_ms
+        if held is not None and is_back and outcome.change is None and member.id != self._state.id:
+            self._tell_of_itself(stack, held, member)  # it does not remember that it left, nor its incarnation
         return outcome.change is not None
 
     def take_spread(self, stack: PoolStack, member: Member, cause: str) -> None:
@@ -208,7 +202,7 @@ class Merging:
         self._check_channels(stack, member)
         stack.view_dirty = True
         stack.tell_members((member,))
-        if change.previous in (None, "left") or member.status == "left" or member.departures or member.floor:
+        if change.previous in (None, "left") or member.status == "left":
             self._set_voters(stack)
         self._state.emit(stack, change)
         if change.change == "failed":
@@ -226,7 +220,7 @@ class Merging:
     def introduce(self, stack: PoolStack) -> None:
         """Tell a pool this node's own record."""
         state = self._state
-        me = state.own_record(stack.tier, stack.departures, stack.floor)
+        me = state.own_record(stack.tier)
         stack.table.set_own(state.now_ns, me)
         stack.view_dirty = True
         stack.tell_members((me,))
@@ -246,11 +240,12 @@ class Merging:
     def say_goodbye(self, stack: PoolStack) -> None:
         """Tell a pool that this node leaves it."""
         state = self._state
-        me = structs.replace(state.own_record(stack.tier, stack.departures, stack.floor), status="left")
+        me = structs.replace(state.own_record(stack.tier), status="left")
         stack.table.set_own(state.now_ns, me)
         stack.publish(topics.member_item(me, me.id, state.wall_ms))
         for hosted in stack.hosted:
             stack.call(hosted, "on_leave")
+        self._set_voters(stack)
         staying = sorted(stack.table.present(), key=lambda member: (member.tier != stack.tier, member.started_ms))
         to = [member.address for member in staying if member.id != me.id][:GOODBYES]
         if to:
@@ -279,27 +274,13 @@ class Merging:
                 self._state.emit(stack, ChannelRefused(member.id, theirs.family, ours_text, theirs_text))
 
     def _set_voters(self, stack: PoolStack) -> None:
-        """All members that did not leave vote, alive or not: failing must not lower the count that is needed."""
-        members = [entry.member for entry in stack.table]
-        ids = tuple(sorted(member.id for member in members if member.status != "left"))
-        # who comes, leaves and comes back counts one more each time, at every member alike
-        epoch = sum(1 + 2 * member.departures + (member.status == "left") for member in members)
-        epoch += max(member.floor for member in members)
-        known = self._state.voters.get(stack.pool)
-        if known is None or epoch > known.epoch:
-            self._state.voters[stack.pool] = Voters(epoch, ids)
-            self._state.maintain_ns = min(self._state.maintain_ns, self._state.now_ns + REMEMBER_WITHIN_NS)
-        elif (epoch, ids) != (known.epoch, known.ids) and set(ids) >= set(known.ids):
-            # The pool counts anew, for all others have forgotten. Whoever voted is here again: go on above it.
-            stack.floor = known.epoch + 1
-            self.announce()
-            return
-        stack.set_voters(Voters(epoch, ids))
+        """All members at home here that did not leave are to vote, alive or not: failing does not make a pool smaller.
 
-    def _remind(self, stack: PoolStack, left: Member, back: Member) -> None:
-        """One that left is back, as another process, and does not count it: it has forgotten, so tell it."""
-        if back.status != "left" and back.departures <= left.departures and back.started_ms > left.started_ms:
-            self._tell_of_itself(stack, left, back)
+        Guests, whose own hub is away, are not: they go together when it comes back, and could take a majority along.
+        """
+        ids = tuple(sorted(entry.member.id for entry in stack.table if _is_to_vote(stack, entry.member)))
+        if ids != stack.voters.ids:
+            stack.set_voters(Voters(stack.voters.epoch + 1, ids))
 
     def _tell_of_itself(self, stack: PoolStack, known: Member, now: Member) -> None:
         """Send a member what the pool holds of it, to where it is now."""
@@ -308,9 +289,12 @@ class Merging:
         welcome = Welcome(stack.pool, (known, me))
         self._state.transmit((now.address,), CONTROL_CHANNEL, "membership", welcome, "datagram")
 
-    def _remember_departures(self, stack: PoolStack, old: Member) -> None:
-        """The pool still has a record of an earlier life of this node: tell it that this one is another."""
-        departures = old.departures + (old.status == "left")
-        if departures > stack.departures and is_credible(old) and self._state.life != "stopped":
-            stack.departures = departures
-            self.announce(at_least=old.incarnation)
+
+def _is_to_vote(stack: PoolStack, member: Member) -> bool:
+    """True for who is at home here and did not leave, and for the hub that the pool is named after: it comes back."""
+    place = stack.pool.partition(":")[2]
+    if stack.tier == "local":
+        return member.id == place or (member.status != "left" and member.home in (None, place))
+    if stack.tier == "regional" and member.region != place:
+        return False
+    return member.status != "left" or (stack.tier == "regional" and member.tier == "regional")

@@ -44,7 +44,6 @@ class Remembered(Struct, frozen=True, array_like=True):
 
     incarnation: int
     hubs: tuple[HubSummary, ...] = ()
-    voters: tuple[tuple[PoolId, int, tuple[NodeId, ...]], ...] = ()  # the last ones of each pool: epoch and ids
 
 
 FIRST_START = Remembered(0)

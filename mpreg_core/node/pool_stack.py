@@ -4,6 +4,7 @@ The stack calls its machines, turns their effects into actions and events, and k
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec import Raw
 
@@ -48,8 +49,6 @@ class PoolStack:
         self.hosted = (self.detector, self.gossip, self.consensus, self.router)
         self.captured: bytes = b""
         self.view_dirty = True
-        self.departures = 0
-        self.floor = 0
         self.hub: NodeId | None = None
         self.hubs: dict[NodeId, HubSummary] = {}
         self.clusters: dict[NodeId, Cluster] = {}
@@ -123,9 +122,20 @@ class PoolStack:
 
     def set_voters(self, voters: Voters) -> None:
         """The configured voters changed."""
-        if voters != self.voters:
-            self.voters = voters
-            self.call(self.consensus, "on_voters", voters)
+        self.voters = voters
+        self.call(self.consensus, "on_voters", voters)
+
+    def vote_only(self) -> None:
+        """This node has left the pool: its engine alone goes on, as long as the others need it."""
+        for hosted in self.hosted:
+            if hosted is not self.consensus:
+                hosted.stopped, hosted.deadline = True, None
+
+    def may_leave(self) -> bool:
+        """False while the pool's engine needs this node's vote."""
+        machine: Any = self.consensus.machine
+        is_alone = all(member.id == self._state.id for member in self.table.present())
+        return self.consensus.stopped or is_alone or machine.may_leave()
 
     def publish(self, item: Item) -> None:
         """Hold an item if it is one to keep, and have it spread."""
@@ -179,7 +189,8 @@ class PoolStack:
         found: list[Endpoint] = []
         for node in to:
             entry = self.table.get(node)
-            if entry is None or entry.member.status == "left" or node == self._state.id:
+            is_gone = entry is None or (entry.member.status == "left" and family != "consensus")  # it may still vote
+            if entry is None or is_gone or node == self._state.id:
                 self._state.count("mpreg_sends_skipped_total", pool=self.pool, plane=plane)
             elif not self.refused or (node, family) not in self.refused:
                 address = entry.member.address
@@ -209,3 +220,5 @@ class PoolStack:
             self.view_dirty = True
         else:
             self.call(hosted, "on_members", members)
+            if part.family == "consensus":
+                self.call(hosted, "on_voters", self.voters)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from mpreg_core.contracts.consensus import Voters
 from mpreg_core.contracts.events import Event, NodeStateChanged, Occurrence
 from mpreg_core.contracts.members import Address, Member, Speaks
 from mpreg_core.contracts.transport import Endpoint
@@ -39,9 +38,6 @@ class NodeState:
         self.stacks: dict[PoolId, PoolStack] = {}
         self._lowest_first: tuple[PoolStack, ...] = ()
         self.incarnation = settings.remembered.incarnation
-        self.voters: dict[PoolId, Voters] = {
-            pool: Voters(epoch, members) for pool, epoch, members in settings.remembered.voters
-        }
         self._journals = {name: list(records) for name, records in settings.records.items()}
         self._writes = 0
         self._encoders: dict[int, FrameEncoder] = {}
@@ -98,8 +94,8 @@ class NodeState:
         """True once the node takes no new work."""
         return self.life in ("draining", "stopped")
 
-    def own_record(self, tier: PoolTier, departures: int = 0, floor: int = 0) -> Member:
-        """This node's record, as of now, for its pool of a tier that it left so often."""
+    def own_record(self, tier: PoolTier) -> Member:
+        """This node's record, as of now, for its pool of a tier."""
         settings = self.settings
         speaks = tuple(Speaks(part.family, part.protocol, *part.wire) for part in self.parts_of(tier).all())
         return Member(
@@ -116,9 +112,8 @@ class NodeState:
             version=settings.version,
             draining=self.draining,
             tags=settings.tags,
-            departures=departures,
-            floor=floor,
             network=self.vivaldi.published,
+            home=settings.parent,
         )
 
     def stack_of(self, tier: PoolTier) -> "PoolStack | None":

@@ -117,7 +117,9 @@ class Observer:
     def _accuse(self, by: NodeId, who: NodeId, at_s: float) -> None:
         down_s = self._down_s.get(who)
         if down_s is None:
-            self.seen.accused.append((at_s, by, who))
+            node = self.fleet.world.nodes.get(who)
+            if node is not None and node.alive and node.core.state.life != "stopped":  # else it left, unheard
+                self.seen.accused.append((at_s, by, who))
         elif who not in self._detected:
             self._detected.add(who)
             self.detection_s.append(max(0.0, at_s - down_s))

@@ -73,6 +73,10 @@ class SimNode:
     bytes_sent: int = 0
 
 
+STAY_S = 5.0
+"""How long a node that leaves may stay for its pool's voters, as the runtime lets it."""
+
+
 class RunawayError(AssertionError):
     """A node does more and more without time passing: its strategy loops through messages or deadlines."""
 
@@ -203,11 +207,24 @@ class World:
         self._do(node, node.core.finish())
 
     def leave(self, node_id: NodeId) -> None:
-        """Have a node announce its departure, then stop it. A paused process cannot announce anything."""
+        """Have a node announce its departure, then stop it as soon as it may, at latest after `STAY_S`.
+
+        A paused process cannot announce anything.
+        """
         node = self.nodes[node_id]
-        if not node.paused:
+        if node.paused:
+            self.crash(node_id)
+        else:
             self._do(node, node.core.leave(self._now(node)))
-        self.crash(node_id)
+            self._stop(node, node.life, self.now_ns + ns(STAY_S))
+
+    def _stop(self, node: SimNode, life: int, latest_ns: int) -> None:
+        if not node.alive or node.life != life:
+            return
+        if self.now_ns >= latest_ns or node.paused or node.core.may_stop():
+            self.crash(node.id)
+        else:
+            self.later(0.02, lambda: self._stop(node, life, latest_ns))
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Do something after a while."""

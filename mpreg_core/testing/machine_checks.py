@@ -224,6 +224,7 @@ def churn(subject: Subject) -> None:
             pool.add(node, "cluster", HUB)
             pool.world.run(0.3)
             pool.world.leave(node)
+            pool.expect(lambda p=pool, n=node: not p.world.nodes[n].alive, 10, f"{node} to leave")  # type: ignore[misc]
             del pool.world.nodes[node]
             pool.ids.remove(node)
         pool.world.run(5)

@@ -190,6 +190,9 @@ class Dictator:
         self.voters = voters
         return NOTHING
 
+    def may_leave(self) -> bool:
+        return True
+
     def on_proposal(self, now_ns: int, proposal: Proposal) -> Effects:
         if not self.voters.ids or self.voters.ids[0] == self.me:
             return self._decide(proposal)

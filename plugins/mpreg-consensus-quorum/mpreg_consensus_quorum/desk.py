@@ -1,10 +1,12 @@
 """What the roles of one node share: a voter, a proposer and a reader sit at one desk."""
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 from mpreg_consensus_quorum.electorate import Electorate
 from mpreg_consensus_quorum.ledger import Ledger
+from mpreg_consensus_quorum.messages import NO_CLUSTER, Stamp
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.out import Out
 from mpreg_consensus_quorum.timers import Timers
@@ -17,8 +19,12 @@ _BACKOFF_DOUBLINGS_MAX = 3
 class Desk:
     """The shared state, and what more than one role does with it."""
 
-    def __init__(self, me: NodeId, rng: Random, options: QuorumOptions, ledger: Ledger, out: Out) -> None:
+    def __init__(self, me: NodeId, boot: int, rng: Random, options: QuorumOptions, ledger: Ledger, out: Out) -> None:
         self.me = me
+        self.boot = boot
+        self.is_held = True  # until the node was told what it knew in its earlier lives
+        self.remembered = ledger.seat.cluster if ledger.seat.active else NO_CLUSTER
+        """The cluster of which this node's memory is whole."""
         self.rng = rng
         self.ledger = ledger
         self.out = out
@@ -29,6 +35,9 @@ class Desk:
         self.retry_ns = ns(options.retry_interval)
         self.recovery_ns = ns(options.proposal_timeout)
         self.open_max = options.max_proposals
+        self.voters_max = options.voters_max
+        self.compare: Callable[[NodeId, Stamp], None] = lambda sender, stamp: None
+        """What follows from another node's counting other voters; the seating sets it."""
 
     @property
     def is_voter(self) -> bool:

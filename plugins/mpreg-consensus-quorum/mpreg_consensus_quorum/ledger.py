@@ -12,16 +12,28 @@ from collections.abc import Iterable
 
 from mpreg_consensus_quorum.messages import (
     INVENTORY_MAX,
+    LEGACY_BYTES_MAX,
     NO_BALLOT,
+    VOTERS_KEY,
     Accept,
     Accepted,
     Ballot,
     Decision,
     Entry,
+    Open,
     is_key,
 )
-from mpreg_consensus_quorum.records import Checkpoint, Promised, Record, Refused, Seated, SlotRecord, Stance, Voted
-from mpreg_core import Voters
+from mpreg_consensus_quorum.records import (
+    NOBODY,
+    Checkpoint,
+    Promised,
+    Record,
+    Refused,
+    Seated,
+    SlotRecord,
+    Stance,
+    Voted,
+)
 from mpreg_core.limits import JOURNAL_SEGMENT_BYTES, STATE_KEYS_MAX
 
 HELD_BYTES_MAX = JOURNAL_SEGMENT_BYTES
@@ -71,8 +83,7 @@ class Ledger:
         self.slots: dict[str, Slot] = {}
         self.recent: OrderedDict[tuple[str, int], Decision] = OrderedDict()
         self.stances: OrderedDict[str, bool] = OrderedDict()
-        self.boot = 0
-        self.voters: Voters | None = None
+        self.seat = NOBODY
         self.held_bytes = 0
         self._recent_max = recent_max
         self._recent_bytes = 0
@@ -81,6 +92,11 @@ class Ledger:
         self._sequence = 0
         for record in records:
             self.apply(record)
+
+    @property
+    def boot(self) -> int:
+        """The number of this node's life; it only grows."""
+        return self.seat.boot
 
     # reading
 
@@ -126,6 +142,22 @@ class Ledger:
                 entries.append(Entry(key, slot.known, slot.accepted.epoch if slot.accepted else None))
         return tuple(entries), self._sequence, False
 
+    def legacy(self, since: int) -> tuple[tuple[Open, ...], int, bool]:
+        """As `inventory`, with the votes themselves and a bounded size."""
+        entries: list[Open] = []
+        value_bytes = 0
+        start = bisect_right(self._changes, (since, "\U0010ffff"))
+        for at in range(start, len(self._changes)):
+            sequence, key = self._changes[at]
+            if self._changed[key] != sequence:
+                continue
+            slot = self.slots[key]
+            value_bytes += len(slot.accepted.proposal.value) if slot.accepted else 0
+            if len(entries) == INVENTORY_MAX or (entries and value_bytes > LEGACY_BYTES_MAX):
+                return tuple(entries), sequence - 1, True
+            entries.append(Open(key, slot.known, slot.accepted))
+        return tuple(entries), self._sequence, False
+
     # changing
 
     def slot(self, key: str) -> Slot:
@@ -161,10 +193,16 @@ class Ledger:
                 self.stances[proposal_id] = yes
                 if len(self.stances) > self._recent_max:
                     self.stances.popitem(last=False)
-            case Seated(boot, voters):
-                self.boot, self.voters = boot, voters
+            case Seated():
+                self.seat = record
             case Checkpoint():
                 self._restore(record)
+
+    def start_over(self, seat: Seated) -> None:
+        """Forget all but the operator's words, and take this seat."""
+        stances = self.stances
+        self.__init__(self._recent_max, (seat,))  # type: ignore[misc]
+        self.stances = stances
 
     def checkpoint(self) -> Checkpoint:
         """A record of all there is."""
@@ -173,7 +211,7 @@ class Ledger:
             for key, slot in self.slots.items()
         )
         stances = (Stance(proposal, yes) for proposal, yes in self.stances.items())
-        return Checkpoint(self.boot, self.voters, tuple(slots), tuple(self.recent.values()), tuple(stances))
+        return Checkpoint(self.seat, tuple(slots), tuple(self.recent.values()), tuple(stances))
 
     def _decide(self, decision: Decision) -> None:
         key = decision.proposal.key
@@ -183,7 +221,8 @@ class Ledger:
         before = slot.value_bytes()
         slot.decided, slot.promised, slot.accepted = decision, NO_BALLOT, None
         slot.noes, slot.held, slot.round = [], None, 0
-        self._remember(decision)
+        if key != VOTERS_KEY:  # each of its lists stands for itself
+            self._remember(decision)
         self._touch(key, slot.value_bytes() - before)
 
     def _remember(self, decision: Decision) -> None:
@@ -201,7 +240,7 @@ class Ledger:
             self._changes = [change for change in self._changes if self._changed[change[1]] == change[0]]
 
     def _restore(self, record: Checkpoint) -> None:
-        self.boot, self.voters = record.boot, record.voters
+        self.seat = record.seat
         for saved in record.slots:
             slot = self.slot(saved.key)
             slot.decided, slot.promised, slot.accepted = saved.decided, saved.promised, saved.accepted

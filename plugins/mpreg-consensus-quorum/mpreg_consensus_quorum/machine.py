@@ -22,12 +22,11 @@ A key may be decided again and again: its decisions are its instances 1, 2, 3 ..
 A proposal that loses an instance to another goes on to the next one until its time is up: rivals are ordered, not
 lost. A proposal's id is decided at most once.
 
-The voters of an epoch are what the node is told by `on_voters`; messages name them, and no vote is cast across two
-epochs. Whoever changes them must see to it that each quorum of an epoch shares a voter with each quorum of the next
-one (one voter more or less at a time does), and that the next change comes only when a quorum of the new voters has
-caught up (each of them had a read answered). A jump from some voters to quite others would forget what was decided.
+The voters of an epoch are decided by those of the epoch before, towards whom the node wants to vote (`on_voters`);
+messages name the epoch, and no vote is cast across two of them. See `seating`.
 
-The roles: `voter`, `proposer` and `reader` share a `desk`; `ledger` is the memory, `records` what of it is durable.
+The roles: `voter`, `proposer`, `reader` and `seating` share a `desk`; `ledger` is the memory, `records` what of it is
+durable.
 Voters are trusted to follow the protocol; all else, and what comes from strangers, is dropped and counted.
 """
 
@@ -41,24 +40,30 @@ from mpreg_consensus_quorum.desk import Desk
 from mpreg_consensus_quorum.ledger import Ledger
 from mpreg_consensus_quorum.messages import (
     FETCH_MAX,
+    VOTERS_KEY,
     Accept,
     Commit,
     Decision,
     Fetch,
+    Handover,
     Inquire,
     Inventory,
+    Legacy,
     Nack,
     Prepare,
     Promise,
     QuorumMessage,
     Reject,
+    Seats,
+    Stamp,
     Vote,
 )
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.out import Out
 from mpreg_consensus_quorum.proposer import Proposer
 from mpreg_consensus_quorum.reader import Reader
-from mpreg_consensus_quorum.records import Seated, decode_all
+from mpreg_consensus_quorum.records import decode_all
+from mpreg_consensus_quorum.seating import Seating
 from mpreg_consensus_quorum.voter import ANSWER_BYTES_MAX, Validator, Voter, commits_after, is_plausible_decision
 from mpreg_core import NOTHING, ConsensusContext, Effects, Member, NodeId, Proposal, ProposalView, Voters
 from mpreg_core.limits import MEMBERS_PER_POOL_MAX
@@ -67,12 +72,17 @@ REPLAY_MAX = 1_000
 """Decisions told again in one step after a restart."""
 
 
+VOTES = (Promise, Vote, Nack, Reject, Inventory)
+"""What means nothing to a node that may not vote yet."""
+
+
 class QuorumSnapshot(Struct, frozen=True):
     """The engine's picture. `drops` by reason; `conflicts` are decisions that contradict one known here: always 0."""
 
     ready: bool
     boot: int
     epoch: int
+    active: int
     voters: int
     needed: int
     keys: int
@@ -95,15 +105,18 @@ class Quorum:
         """Rebuild what the journal's records say. Raises `StorageError` for a record that is not the engine's."""
         self._me = context.me.id
         ledger = Ledger(options.max_proposals, decode_all(context.records))
-        self._boot = max(ledger.boot + 1, context.me.started_ms)
+        boot = max(ledger.boot + 1, context.me.started_ms)
         out = Out(self._me, ledger, sum(map(len, context.records)))
-        self._desk = Desk(self._me, context.rng, options, ledger, out)
+        self._desk = Desk(self._me, boot, context.rng, options, ledger, out)
         self._voter = Voter(self._desk, votes_alone=options.voting == "auto", validate=validate)
         self._proposer = Proposer(self._desk, learn=self._learn, found_empty=self._found_empty)
         self._reader = Reader(self._desk, self._proposer)
+        self._seating = Seating(self._desk, self._proposer, self._reader, context.now_ns, self._on_ready)
         self._members: set[NodeId] = set()
-        self._replay: deque[Decision] = deque(ledger.all_decisions())
-        self._seat_token = 0  # of the record of this life and its voters; 0 = no voters yet
+        self._has_begun = False
+        self._replay: deque[Decision] = deque(
+            decision for decision in ledger.all_decisions() if decision.proposal.key != VOTERS_KEY
+        )
         self._conflicts = 0
         self._handlers: dict[type[Struct], Callable[[int, NodeId, Any], None]] = {
             Prepare: lambda now_ns, sender, message: self._voter.on_prepare(sender, message),
@@ -116,6 +129,9 @@ class Quorum:
             Fetch: self._on_fetch,
             Inquire: lambda now_ns, sender, message: self._reader.on_inquire(sender, message),
             Inventory: self._reader.on_inventory,
+            Seats: self._seating.on_seats,
+            Handover: lambda now_ns, sender, message: self._seating.on_handover(sender, message),
+            Legacy: self._seating.on_legacy,
         }
 
     # what the node tells
@@ -127,32 +143,26 @@ class Quorum:
                 self._members.discard(member.id)
             elif len(self._members) < MEMBERS_PER_POOL_MAX:
                 self._members.add(member.id)
+        self._seating.on_members(members)
         self._reader.on_change(now_ns)
         return NOTHING
 
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:
-        """Count these from now on; after a restart, the later of these and those of the journal."""
-        desk = self._desk
-        current = desk.ledger.voters
-        if current is not None and voters.epoch <= current.epoch:
-            if voters.epoch < current.epoch or voters.ids != current.ids:
-                desk.drop("older_voters")
-            if self._seat_token:
-                return NOTHING
-            voters = current
-        desk.electorate.count(voters)
-        desk.electorate.ready = False
-        record = Seated(self._boot, desk.electorate.voters)
-        desk.ledger.apply(record)
-        is_first = not self._seat_token
-        self._seat_token = desk.out.persist(record)
-        if is_first:
+        """These are to vote: the voters there are decide it, or this member founds the first list."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._seating.begin()
             self._tell_again(now_ns)
+        self._seating.on_wanted(now_ns, voters.ids)
         return self._finish(now_ns)
 
     def on_proposal(self, now_ns: int, proposal: Proposal) -> Effects:
         """Propose for this node."""
-        self._proposer.propose(now_ns, proposal)
+        if proposal.key == VOTERS_KEY:
+            self._desk.drop("refused_proposal")
+            self._desk.end(now_ns, proposal, "rejected", {})
+        else:
+            self._proposer.propose(now_ns, proposal)
         return self._finish(now_ns)
 
     def on_vote(self, now_ns: int, proposal: str, yes: bool) -> Effects:
@@ -168,22 +178,23 @@ class Quorum:
     def on_persisted(self, now_ns: int, token: int) -> Effects:
         """A record is durable: this node's own answers count, and after the first one the engine takes part."""
         self._desk.out.durable(token)
-        if token == self._seat_token:
-            self._seat_token = -1
-            self._get_ready(now_ns)
+        self._seating.on_durable(now_ns, token)
         return self._finish(now_ns)
 
     def on_message(self, now_ns: int, sender: NodeId, message: QuorumMessage) -> Effects:
         """A message of another member."""
         desk = self._desk
-        if sender not in desk.electorate.ids and sender not in self._members:
+        if not (sender in desk.electorate.ids or sender in self._members or sender in desk.ledger.seat.before):
             desk.drop("stranger")
         elif sender == self._me:
             desk.drop("own_name")
-        elif not desk.electorate.ready:
-            desk.drop("not_ready")
         elif desk.out.is_stalled:
             desk.drop("disk_stalled")
+        elif not self._has_begun or not (desk.electorate.ready or not isinstance(message, VOTES)):
+            desk.drop("not_ready")
+        elif isinstance(message, Commit | Fetch) and message.cluster != desk.electorate.stamp.cluster:
+            desk.drop("other_cluster")
+            self._seating.compare(sender, Stamp(0, message.cluster))
         else:
             self._handlers[type(message)](now_ns, sender, message)
         return self._finish(now_ns)
@@ -202,8 +213,19 @@ class Quorum:
                     self._reader.on_timer(now_ns)
                 case "sync":
                     self._reader.on_sync(now_ns)
+                    self._seating.on_sync()
+                case "fetch":
+                    self._reader.on_fetch()
                 case "replay":
                     self._tell_again(now_ns)
+                case "found":
+                    self._seating.on_found(now_ns)
+                case "change":
+                    self._seating.on_change(now_ns)
+                case "seat":
+                    self._seating.on_seat(now_ns)
+                case "stay":
+                    self._seating.on_stay()
         return self._finish(now_ns)
 
     def next_deadline(self) -> int | None:
@@ -211,8 +233,12 @@ class Quorum:
         return self._desk.timers.next()
 
     def on_leave(self, now_ns: int) -> Effects:
-        """Nothing to hand over: there is no leader."""
+        """Nothing to hand over: the voters let this one go, with its own vote (`may_leave`)."""
         return NOTHING
+
+    def may_leave(self) -> bool:
+        """False while this node is a voter of others, or has to tell the next ones what it did."""
+        return self._seating.may_leave
 
     # what the node reads
 
@@ -226,10 +252,11 @@ class Quorum:
         return QuorumSnapshot(
             ready=electorate.ready,
             boot=ledger.boot,
-            epoch=electorate.voters.epoch,
+            epoch=electorate.epoch,
+            active=ledger.seat.active,
             voters=len(electorate.ids),
             needed=electorate.needed,
-            keys=len(ledger.slots),
+            keys=len(ledger.slots) - (VOTERS_KEY in ledger.slots),
             held_bytes=ledger.held_bytes,
             journal_bytes=desk.out.journal_bytes,
             campaigns=self._proposer.campaign_count,
@@ -250,10 +277,15 @@ class Quorum:
         desk.ledger.apply(decision)
         desk.out.persist(decision)
         self._tell(now_ns, decision)
+        if proposal.key == VOTERS_KEY:
+            self._seating.on_decided(now_ns, decision)
         self._proposer.on_decided(now_ns, decision, known_before)
         self._reader.on_decided(now_ns, proposal.key, decision.instance)
+        self._seating.take_part(now_ns)
 
     def _tell(self, now_ns: int, decision: Decision) -> None:
+        if decision.proposal.key == VOTERS_KEY:
+            return
         votes = {**dict.fromkeys(decision.no, False), **dict.fromkeys(decision.yes, True)}
         self._desk.end(now_ns, decision.proposal, "committed", votes, decision.instance)
 
@@ -281,7 +313,7 @@ class Quorum:
     def _is_certified(self, decision: Decision) -> bool:
         """A decision of our own epoch names enough of our voters; one of another epoch cannot be checked."""
         electorate = self._desk.electorate
-        if decision.epoch != electorate.voters.epoch:
+        if decision.epoch != electorate.epoch or decision.proposal.key == VOTERS_KEY:
             return True
         return len(electorate.ids.intersection(decision.yes)) >= electorate.needed
 
@@ -312,22 +344,21 @@ class Quorum:
         if self._replay:
             self._desk.timers.set(("replay", ""), now_ns + 1)
         else:
-            self._get_ready(now_ns)
+            self._desk.is_held = False
+            self._seating.take_part(now_ns)
 
-    def _get_ready(self, now_ns: int) -> None:
-        electorate = self._desk.electorate
-        if self._seat_token == -1 and not self._replay and electorate.ids and not electorate.ready:
-            electorate.ready = True
-            self._proposer.on_ready(now_ns)
-            self._reader.on_ready(now_ns)
+    def _on_ready(self, now_ns: int) -> None:
+        self._proposer.on_ready(now_ns)
+        self._reader.on_ready(now_ns)
 
     def _finish(self, now_ns: int) -> Effects:
         """Handle what this node said to itself, then hand out the step's effects."""
         inbox = self._desk.out.inbox
         while inbox:
             message = inbox.popleft()
-            if not self._desk.electorate.ready:  # a vote of the last epoch, durable only now
+            if not self._desk.electorate.ready and isinstance(message, VOTES):  # of the last epoch, durable only now
                 self._desk.drop("not_ready")
                 continue
             self._handlers[type(message)](now_ns, self._me, message)
+        self._reader.set_fetch(now_ns)
         return self._desk.out.take()

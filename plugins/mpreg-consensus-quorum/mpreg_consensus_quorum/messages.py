@@ -1,11 +1,13 @@
-"""What the nodes say to each other, always by stream: proposer to voters, voter to proposer, and who lags to who knows.
+"""What the nodes say to each other, by stream: proposer to voters, voter to proposer, and who lags to who knows.
 
-Every message about an undecided instance names its ballot. `Prepare`, `Accept` and `Inquire` also name the voters that
-the sender counts: a node that counts others answers `Nack` and does nothing.
+Every message about an undecided instance names its ballot. Messages that count voters or tell of decisions also
+name whose decisions these are, and which voters the sender counts: a node that counts others helps on whoever is
+behind, and does nothing else.
 """
 
 from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from mpreg_core import NodeId, Proposal
@@ -19,6 +21,9 @@ FETCH_MAX = 100
 
 INVENTORY_MAX = 1_000
 """Entries in one `Inventory`: at most half a frame."""
+
+LEGACY_BYTES_MAX = 384 * 1024
+"""Values in one `Legacy`, but for the first."""
 
 _ID_CHARACTERS_MAX = 256
 
@@ -34,11 +39,35 @@ class Ballot(Struct, frozen=True, array_like=True, order=True):
 NO_BALLOT = Ballot(0, "", 0)
 
 
+class Cluster(Struct, frozen=True, array_like=True, order=True):
+    """Whose decisions these are: those of the voters that `founder` founded. Of two, the older one lives on."""
+
+    founded_ms: int
+    founder: NodeId
+
+
+NO_CLUSTER = Cluster(0, "")
+
+
 class Stamp(Struct, frozen=True, array_like=True):
-    """The voters that a node counts: their epoch and a digest of their ids."""
+    """The voters that a node counts: they follow from the cluster and the number of its list, its epoch."""
 
     epoch: int
-    digest: bytes
+    cluster: Cluster
+
+
+NO_STAMP = Stamp(0, NO_CLUSTER)
+
+VOTERS_KEY = "\0voters"
+"""The engine's own key: its n-th decision is the cluster's list n + 1 of voters. The first is the founder alone."""
+
+
+class Roll(Struct, frozen=True, array_like=True):
+    """The value of `VOTERS_KEY`: who votes from now on, in which of its lives each was made a voter, who did before."""
+
+    ids: tuple[NodeId, ...]
+    boots: tuple[int, ...]
+    before: tuple[NodeId, ...]
 
 
 class Accepted(Struct, frozen=True, array_like=True):
@@ -109,6 +138,7 @@ class Nack(Struct, frozen=True, array_like=True, tag=5):
 class Commit(Struct, frozen=True, array_like=True, tag=6):
     """A decision. The sender has none between `previous` and it, so whoever knows `previous` may take it."""
 
+    cluster: Cluster
     decision: Decision
     previous: int
 
@@ -123,6 +153,7 @@ class Reject(Struct, frozen=True, array_like=True, tag=7):
 class Fetch(Struct, frozen=True, array_like=True, tag=8):
     """Send the decisions of these keys that come after these instances."""
 
+    cluster: Cluster
     wants: tuple[tuple[str, int], ...]
 
 
@@ -154,7 +185,66 @@ class Inventory(Struct, frozen=True, array_like=True, tag=10):
     entries: tuple[Entry, ...]
 
 
-QuorumMessage: TypeAlias = Prepare | Promise | Accept | Vote | Nack | Commit | Reject | Fetch | Inquire | Inventory
+_decode_roll = msgspec.msgpack.Decoder(Roll).decode
+
+
+class Seats(Struct, frozen=True, array_like=True, tag=11):
+    """Which voters the sender counts; epoch 0 = it knows of none. With `asks` the other is to say what it counts.
+
+    `boot` is the number of the sender's life. `forgot`: it has a vote in this epoch and no memory of what it did with
+    it, so it will not use it.
+    """
+
+    stamp: Stamp
+    boot: int
+    asks: bool = False
+    forgot: bool = False
+
+
+class Handover(Struct, frozen=True, array_like=True, tag=12):
+    """By a voter of the list `stamp`, to one of the list before: cast no vote in that any more, and say what you did.
+
+    What changed at you after `since`, counted in your life `boot`?
+    """
+
+    stamp: Stamp
+    boot: int
+    since: int
+
+
+class Open(Struct, frozen=True, array_like=True):
+    """A key's last decided instance, and what the voter voted for in the one after it."""
+
+    key: str
+    decided: int
+    accepted: Accepted | None
+
+
+class Legacy(Struct, frozen=True, array_like=True, tag=13):
+    """The answer to `Handover`: the keys that changed after `since` and up to `upto`; `more` follow when asked for."""
+
+    stamp: Stamp
+    boot: int
+    since: int
+    upto: int
+    more: bool
+    entries: tuple[Open, ...]
+
+
+QuorumMessage: TypeAlias = (
+    Prepare | Promise | Accept | Vote | Nack | Commit | Reject | Fetch | Inquire | Inventory | Seats | Handover | Legacy
+)
+
+
+def roll_of(proposal: Proposal) -> Roll | None:
+    """The list of voters that a proposal of `VOTERS_KEY` proposes; None for another key, or for what is no list."""
+    if proposal.key != VOTERS_KEY:
+        return None
+    try:
+        roll = _decode_roll(proposal.value)
+    except msgspec.MsgspecError:
+        return None
+    return roll if roll.ids and len(roll.ids) == len(roll.boots) else None
 
 
 def is_key(key: str) -> bool:

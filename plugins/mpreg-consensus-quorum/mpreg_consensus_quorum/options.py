@@ -20,6 +20,8 @@ class QuorumOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
       and recently ended ones this node remembers.
     - `retry_interval`: how long to wait for a quorum's answers before asking again; waits double up to eight times
       this. Above the slowest round trip in the pool, disks included.
+    - `voters_max`: members that vote in a pool at most, those who are there first. All of them are asked each time, so
+      more make decisions slower; a voter that leaves makes place for another member.
     - `voting`: `auto` votes yes on every well-formed proposal at once. `manual` leaves each proposal of other nodes
       to this node's operator; time-outs should be hours then.
     """
@@ -27,6 +29,7 @@ class QuorumOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
     proposal_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
     max_proposals: Annotated[int, Meta(ge=1, le=PROPOSALS_MAX)] = 100
+    voters_max: Annotated[int, Meta(ge=1, le=99)] = 15
     retry_interval: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     voting: Literal["auto", "manual"] = "auto"
 

@@ -66,6 +66,12 @@ class Out:
             self._when_durable.append(Send((to,), answer, "stream"))
         return token
 
+    def start_over(self) -> None:
+        """The journal is to hold what the ledger holds, and nothing else."""
+        data = encode(self._ledger.checkpoint())
+        self._append(data, None, checkpoint=True)
+        self._checkpoint_bytes, self.journal_bytes = len(data), 0
+
     def durable(self, token: int) -> None:
         """A record is durable: this node's own answer may be counted."""
         answer = self._in_flight.pop(token, None)

@@ -12,6 +12,7 @@ from mpreg_consensus_quorum.campaign import Campaign, is_out_of_reach, possibly_
 from mpreg_consensus_quorum.desk import Desk
 from mpreg_consensus_quorum.messages import (
     NUMBER_MAX,
+    VOTERS_KEY,
     Accept,
     Ballot,
     Commit,
@@ -22,6 +23,7 @@ from mpreg_consensus_quorum.messages import (
     Reject,
     Vote,
     is_well_formed,
+    roll_of,
 )
 from mpreg_core import NodeId, Proposal
 
@@ -67,6 +69,13 @@ class Proposer:
         self._queues.setdefault(proposal.key, deque()).append(proposal)
         self._start_next(now_ns, proposal.key)
 
+    def change_voters(self, now_ns: int, proposal: Proposal) -> None:
+        """Have the next list of voters decided; no use while a list is being decided."""
+        campaign = self._campaigns.get(VOTERS_KEY)
+        if campaign is None or campaign.proposal is None:
+            instance = self._desk.ledger.known(VOTERS_KEY) + 1
+            self._begin(now_ns, Campaign(VOTERS_KEY, instance, proposal, now_ns + proposal.timeout_ns))
+
     def recover(self, now_ns: int, key: str) -> None:
         """Find out what was chosen in the key's open instance, and finish it; no use where a campaign does so."""
         campaign = self._campaigns.get(key)
@@ -84,6 +93,15 @@ class Proposer:
         for key in sorted(self._queues):
             self._start_next(now_ns, key)
 
+    def start_over(self) -> None:
+        """Nothing that was asked for counts any more: the open proposals wait for their turn again."""
+        for key, campaign in sorted(self._campaigns.items()):
+            self._desk.timers.cancel(("campaign", key))
+            if campaign.proposal is not None and campaign.proposal.id in self.open:
+                self._queues.setdefault(key, deque()).appendleft(campaign.proposal)
+        self._campaigns.clear()
+        self._parked.clear()
+
     def on_promise(self, now_ns: int, sender: NodeId, message: Promise) -> None:
         """Phase 2a: with a quorum of promises, ask for votes on what may have been chosen, else on one's own."""
         campaign = self._current(sender, message)
@@ -95,9 +113,9 @@ class Proposer:
             return
         campaign.promises[sender] = accepted
         electorate = self._desk.electorate
-        if len(campaign.promises) < electorate.needed:
+        if not electorate.is_enough(campaign.promises.keys(), campaign.key):
             return
-        epoch = electorate.voters.epoch
+        epoch = electorate.epoch
         value = possibly_chosen(campaign.promises, campaign.noes, electorate.ids, electorate.needed, epoch)
         value = value or campaign.proposal
         if value is None:
@@ -119,7 +137,7 @@ class Proposer:
         self._desk.tracker.vote(value.id, sender, message.yes)
         if message.yes:
             campaign.yes.add(sender)
-            if len(campaign.yes) >= electorate.needed:
+            if electorate.is_enough(campaign.yes, campaign.key):
                 self._decided(now_ns, campaign, value)
             return
         campaign.no.add(sender)
@@ -135,9 +153,6 @@ class Proposer:
         campaign = self._current(sender, message)
         if campaign is None:
             return
-        if message.stamp != desk.electorate.stamp:
-            desk.drop("other_voters")  # ours or theirs will change: the retry finds out
-            return
         slot = desk.ledger.slot(campaign.key)
         if not campaign.ballot < message.promised or message.promised.round >= NUMBER_MAX:
             desk.drop("malformed")
@@ -152,7 +167,7 @@ class Proposer:
         campaign = self._campaigns.get(key)
         if campaign is None or campaign.parked:
             return
-        if campaign.proposal is None and now_ns >= campaign.give_up_ns:
+        if (campaign.proposal is None or key == VOTERS_KEY) and now_ns >= campaign.give_up_ns:
             self._remove(campaign)
             self._start_next(now_ns, key)
         elif campaign.phase == "idle" or campaign.nacked:
@@ -224,7 +239,7 @@ class Proposer:
         self._parked.pop(key, None)
         slot = desk.ledger.slot(key)
         slot.round = max(slot.round, slot.promised.round) + 1
-        campaign.begin(Ballot(slot.round, desk.me, desk.ledger.boot), desk.electorate.voters.epoch)
+        campaign.begin(Ballot(slot.round, desk.me, desk.ledger.boot), desk.electorate.epoch)
         self._ask(now_ns, campaign)
 
     def _ask(self, now_ns: int, campaign: Campaign) -> None:
@@ -249,9 +264,10 @@ class Proposer:
     def _decided(self, now_ns: int, campaign: Campaign, value: Proposal) -> None:
         desk = self._desk
         no = tuple(sorted(campaign.noes.get(value.id, ())))
-        decision = Decision(campaign.instance, value, desk.electorate.voters.epoch, tuple(sorted(campaign.yes)), no)
-        to = sorted({*desk.electorate.others, value.proposer})
-        desk.out.send(to, Commit(decision, campaign.instance - 1))
+        decision = Decision(campaign.instance, value, desk.electorate.epoch, tuple(sorted(campaign.yes)), no)
+        roll = roll_of(value)
+        to = sorted({*desk.electorate.others, value.proposer, *(roll.ids if roll else ())})
+        desk.out.send(to, Commit(desk.electorate.stamp.cluster, decision, campaign.instance - 1))
         self._learn(now_ns, decision)
 
     def _refused(self, now_ns: int, campaign: Campaign, value: Proposal) -> None:

@@ -14,13 +14,11 @@ from itertools import islice
 from mpreg_consensus_quorum.desk import Desk
 from mpreg_consensus_quorum.messages import (
     FETCH_MAX,
-    NO_BALLOT,
     NUMBER_MAX,
     Entry,
     Fetch,
     Inquire,
     Inventory,
-    Nack,
     is_key,
 )
 from mpreg_consensus_quorum.proposer import Proposer
@@ -66,6 +64,7 @@ class Reader:
         self._behind: dict[str, tuple[int, NodeId]] = {}  # key -> (instance decided, who said so)
         self._fetching: set[str] = set()
         self._syncs_at_rest = 0
+        self._fetches = 0
 
     @property
     def waiting_count(self) -> int:
@@ -101,6 +100,15 @@ class Reader:
             self._round = None
             self._desk.timers.cancel(("round", ""))
 
+    def start_over(self) -> None:
+        """Nothing that the voters said counts any more."""
+        self._cursors.clear()
+        self._votes.clear()
+        self._behind.clear()
+        self._fetching.clear()
+        self._round = None
+        self._desk.timers.cancel(("round", ""))
+
     def on_ready(self, now_ns: int) -> None:
         """The voters are others, or this node may take part from now on."""
         ids = self._desk.electorate.ids
@@ -122,11 +130,11 @@ class Reader:
     def on_inquire(self, sender: NodeId, message: Inquire) -> None:
         """The voter's part: report what changed."""
         desk = self._desk
-        if not desk.electorate.ready or not desk.is_voter:
-            desk.drop("not_voting")
-        elif message.stamp != desk.electorate.stamp:
+        if message.stamp != desk.electorate.stamp:
             desk.drop("other_voters")
-            desk.out.answer(sender, Nack(desk.electorate.stamp, "", 0, NO_BALLOT, NO_BALLOT))
+            desk.compare(sender, message.stamp)
+        elif not desk.electorate.ready or not desk.is_voter:
+            desk.drop("not_voting")
         else:
             boot = desk.ledger.boot
             since = message.since if message.boot == boot else 0
@@ -182,6 +190,20 @@ class Reader:
         if self._desk.electorate.ready and others:
             if self._round is None:
                 self._inquire(self._desk.rng.choice(others), 0)
+            self._fetch_again()
+
+    def set_fetch(self, now_ns: int) -> None:
+        """While decisions are missing that are known to exist, ask for them again and again."""
+        timers = self._desk.timers
+        if not self._behind:
+            self._fetches = 0
+        elif not timers.is_set(("fetch", "")):
+            timers.set(("fetch", ""), now_ns + self._desk.wait_ns(self._desk.retry_ns, self._fetches))
+            self._fetches += 1
+
+    def on_fetch(self) -> None:
+        """They have not come."""
+        if self._behind:
             self._fetch_again()
 
     def on_gap(self, key: str, instance: int, source: NodeId) -> None:
@@ -260,15 +282,17 @@ class Reader:
             if len(found) >= RECOVERIES_PER_ROUND_MAX:
                 break
             voters = electorate.ids & votes.keys()
-            is_older = any(votes[voter][1] != electorate.voters.epoch for voter in sorted(voters))
+            is_older = any(votes[voter][1] != electorate.epoch for voter in sorted(voters))
             if is_older or len(voters | silent) >= electorate.needed:
                 found.append(key)
         return found
 
     def _check(self, now_ns: int) -> None:
         """End the round if nothing is in its way any more."""
-        current = self._round
-        if current is None or len(current.reported) < self._desk.electorate.needed or self._blocked(current):
+        current, electorate = self._round, self._desk.electorate
+        if current is None or not electorate.ready or len(current.reported) < electorate.needed:
+            return
+        if self._blocked(current):
             return
         self._round = None
         self._desk.timers.cancel(("round", ""))
@@ -290,7 +314,10 @@ class Reader:
         source = next(iter(self._behind.values()))[1]
         batch = [key for key, (_, who) in islice(self._behind.items(), 4 * FETCH_MAX) if who == source][:FETCH_MAX]
         self._fetching.update(batch)
-        self._desk.out.answer(source, Fetch(tuple((key, self._desk.ledger.known(key)) for key in batch)))
+        self._desk.out.answer(
+            source,
+            Fetch(self._desk.electorate.stamp.cluster, tuple((key, self._desk.ledger.known(key)) for key in batch)),
+        )
 
     def _fetch_again(self) -> None:
         """The last batch was not answered in full: it goes behind the others, whose source may be another."""

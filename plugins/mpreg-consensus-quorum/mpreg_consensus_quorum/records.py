@@ -6,15 +6,26 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from mpreg_consensus_quorum.messages import Accepted, Ballot, Decision
-from mpreg_core import Proposal, StorageError, Voters
+from mpreg_consensus_quorum.messages import NO_CLUSTER, Accepted, Ballot, Cluster, Decision
+from mpreg_core import NodeId, Proposal, StorageError
 
 
-class Seated(Struct, frozen=True, array_like=True, tag=2):
-    """A life of this node began, or it counts other voters from now on."""
+class Seated(Struct, frozen=True, array_like=True, tag=8):
+    """A life of this node began, or it counts other voters from now on.
+
+    `epoch` is the number of their list in their cluster, `before` the list before it, `active` the last epoch in which
+    this node may vote: it knows what the voters before may have chosen.
+    """
 
     boot: int
-    voters: Voters
+    cluster: Cluster = NO_CLUSTER
+    epoch: int = 0
+    ids: tuple[NodeId, ...] = ()
+    before: tuple[NodeId, ...] = ()
+    active: int = 0
+
+
+NOBODY = Seated(0)
 
 
 class Promised(Struct, frozen=True, array_like=True, tag=3):
@@ -59,11 +70,10 @@ class SlotRecord(Struct, frozen=True, array_like=True):
     noes: tuple[str, ...]
 
 
-class Checkpoint(Struct, frozen=True, array_like=True, tag=7):
+class Checkpoint(Struct, frozen=True, array_like=True, tag=9):
     """Everything: it replaces all records before it."""
 
-    boot: int
-    voters: Voters | None
+    seat: Seated
     slots: tuple[SlotRecord, ...]
     recent: tuple[Decision, ...]
     stances: tuple[Stance, ...]

@@ -26,6 +26,10 @@ class Timers:
         if self._due.pop(name, None) is not None:
             self._sweep()
 
+    def is_set(self, name: Name) -> bool:
+        """True if the name has a deadline."""
+        return name in self._due
+
     def next(self) -> int | None:
         """The earliest deadline."""
         return self._heap[0][0] if self._heap else None

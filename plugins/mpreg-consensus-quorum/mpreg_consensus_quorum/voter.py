@@ -12,8 +12,8 @@ from typing import TypeAlias
 from mpreg_consensus_quorum.desk import Desk
 from mpreg_consensus_quorum.ledger import NOES_MAX, Slot
 from mpreg_consensus_quorum.messages import (
-    NO_BALLOT,
     NUMBER_MAX,
+    VOTERS_KEY,
     Accept,
     Ballot,
     Commit,
@@ -40,7 +40,7 @@ def commits_after(desk: Desk, key: str, after: int) -> list[Commit]:
     """What a node that knows a key's decisions up to `after` lacks."""
     commits = []
     for decision in desk.ledger.decisions_after(key, after):
-        commits.append(Commit(decision, after))
+        commits.append(Commit(desk.electorate.stamp.cluster, decision, after))
         after = decision.instance
     return commits
 
@@ -72,7 +72,7 @@ class Voter:
         slot = self._admit(sender, message)
         if slot is None:
             return
-        if desk.tracker.add(proposal, desk.electorate.needed, len(desk.electorate.ids)):
+        if proposal.key != VOTERS_KEY and desk.tracker.add(proposal, desk.electorate.needed, len(desk.electorate.ids)):
             # its proposer has the first word on its end
             desk.timers.set(("proposal", proposal.id), now_ns + proposal.timeout_ns + desk.retry_ns)
         verdict = self._verdict(slot, proposal)
@@ -107,15 +107,15 @@ class Voter:
         """The slot if the ballot may be answered; else what there is to say has been said."""
         desk, ballot = self._desk, message.ballot
         electorate, out = desk.electorate, desk.out
-        if not electorate.ready or not desk.is_voter:
-            desk.drop("not_voting")
-            return None
         if ballot.proposer != sender or not _is_plausible(ballot, message.instance) or not is_key(message.key):
             desk.drop("malformed")
             return None
         if message.stamp != electorate.stamp:
             desk.drop("other_voters")
-            out.answer(sender, Nack(electorate.stamp, message.key, message.instance, ballot, NO_BALLOT))
+            desk.compare(sender, message.stamp)
+            return None
+        if not electorate.ready or not desk.is_voter:
+            desk.drop("not_voting")
             return None
         known = desk.ledger.known(message.key)
         if message.instance <= known:
@@ -123,7 +123,7 @@ class Voter:
                 out.answer(sender, commit)
             return None
         if message.instance > known + 1:
-            out.answer(sender, Fetch(((message.key, known),)))
+            out.answer(sender, Fetch(electorate.stamp.cluster, ((message.key, known),)))
             return None
         if not desk.ledger.has_room(message.key, 0):
             desk.drop("full")
@@ -143,7 +143,7 @@ class Voter:
         stance = self._desk.ledger.stances.get(proposal.id)
         if stance is not None:
             return stance
-        if proposal.proposer == self._desk.me:
+        if proposal.proposer == self._desk.me or proposal.key == VOTERS_KEY:
             return True
         return self._validate(proposal) if self._votes_alone else None
 
@@ -153,7 +153,7 @@ class Voter:
             desk.drop("full")
             return
         last = slot.accepted
-        epoch = last.epoch if last and last.proposal.id == proposal.id else desk.electorate.voters.epoch
+        epoch = last.epoch if last and last.proposal.id == proposal.id else desk.electorate.epoch
         record = Voted(message.instance, message.ballot, proposal, epoch)
         desk.ledger.apply(record)
         desk.tracker.vote(proposal.id, desk.me, True)

@@ -73,7 +73,6 @@ class Raft:
         """Rebuild what the journal's records say. Raises `StorageError` for a record that is not the engine's."""
         self._me = context.me.id
         desk = self._desk = Desk(self._me, context.tier, context.me.started_ms, context.rng, options)
-        self._epoch = -1
         self._voting = Voting(desk, self._elected)
         self._leading = Leading(desk, self._advance, lambda now_ns: self._voting.step_down(now_ns, desk.term))
         self._following = Following(desk, self._heard, self._advance, self._install)
@@ -155,10 +154,7 @@ class Raft:
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:
         """Who is to vote. Who does is what the log says: its leader takes the log there."""
         desk = self._desk
-        if voters.epoch <= self._epoch:
-            desk.drop("older_voters")
-            return NOTHING
-        is_first, self._epoch = self._epoch < 0, voters.epoch
+        is_first = not desk.desired
         desk.desired = tuple(sorted(voters.ids))
         for node in desk.gone.keys() - set(desk.desired):
             del desk.gone[node]
@@ -226,6 +222,10 @@ class Raft:
         if self._desk.role == "leader":
             self._leading.hand_over(now_ns)
         return self._finish(now_ns)
+
+    def may_leave(self) -> bool:
+        """A leader hands over as it goes; voters of a small pool should leave one after the other."""
+        return True
 
     # what the node reads
 

@@ -68,15 +68,6 @@ def test_a_change_has_the_name_of_what_happened(before, after, name):
     assert table.merge(1, member("b", *after), "x").change.change == name
 
 
-@pytest.mark.parametrize("forgotten", [{"departures": 0}, {"floor": 0}])
-def test_a_record_of_this_node_that_counts_its_voters_otherwise_is_replaced_by_a_newer_one(table, forgotten):
-    """A hello says nothing of the pool: a hub without memory would keep it, and count another epoch for ever."""
-    table.set_own(0, member("a", 3, departures=1, floor=4))
-    assert table.merge(1, member("a", 3, departures=1, floor=4), "gossip") == UNCHANGED
-    assert table.merge(1, member("a", 3, **{"departures": 1, "floor": 4, **forgotten}), "hello").refute == 3
-    assert table.merge(1, member("a", 2, **forgotten), "gossip") == UNCHANGED
-
-
 def test_an_accusation_of_this_node_is_refuted_above_it(table):
     assert table.merge(1, member("a", 7, "failed"), "gossip").refute == 7
     assert table.merge(1, member("a", 2, "failed"), "gossip") is UNCHANGED

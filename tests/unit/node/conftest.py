@@ -155,6 +155,9 @@ class Dictator:
     def on_members(self, now_ns: int, members: Sequence[Member]) -> Effects:
         return NOTHING
 
+    def may_leave(self) -> bool:
+        return True
+
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:
         self.voters = voters
         return NOTHING

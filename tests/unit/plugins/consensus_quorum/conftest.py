@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from mpreg_consensus_quorum.machine import Quorum
-from mpreg_consensus_quorum.messages import Inquire, Inventory
+from mpreg_consensus_quorum.messages import VOTERS_KEY, Cluster, Decision, Inquire, Inventory, Roll
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.plugin import SPEC
-from mpreg_consensus_quorum.records import Record
+from mpreg_consensus_quorum.records import Record, Seated
 from mpreg_core import (
     Address,
     ConsensusContext,
@@ -38,6 +38,18 @@ from mpreg_core import (
 encode = msgspec.msgpack.Encoder().encode
 decode_message = msgspec.msgpack.Decoder(reduce(or_, SPEC.messages)).decode
 decode_record = msgspec.msgpack.Decoder(Record).decode
+
+
+CLUSTER = Cluster(0, "n0")
+
+
+def seated(ids: Iterable[str]) -> list[bytes]:
+    """The journal of a member of a cluster whose second list of voters these are."""
+    names = tuple(sorted(ids))
+    roll = Roll(names, (0,) * len(names), (CLUSTER.founder,))
+    proposal = Proposal("formed", VOTERS_KEY, encode(roll), CLUSTER.founder, 0, 1)
+    seat = Seated(0, CLUSTER, 2, names, roll.before, 2)
+    return [encode(Decision(1, proposal, 1, roll.before, ())), encode(seat)]
 
 
 def member(name: str, status: str = "alive") -> Member:
@@ -136,6 +148,7 @@ class Pool:
         validate: Callable[[Proposal], bool] | None = None,
         keeps: Callable[[object], bool] | None = None,
         in_order: bool = True,
+        formed: bool = True,
     ) -> None:
         self.rng = Random(seed)
         self.seed = seed
@@ -156,7 +169,10 @@ class Pool:
         self.lost: tuple[type, ...] = ()  # messages of these classes never arrive
         self.nodes = {f"n{index}": Process(f"n{index}", index) for index in range(size)}
         self.voters = Voters(1, tuple(sorted(self.nodes)[: voters or size]))
+        self.formed = formed
         for name in self.nodes:
+            if formed:
+                self.nodes[name].records = seated(self.voters.ids)
             self.start(name)
 
     # time
@@ -334,7 +350,7 @@ class Solo:
         self.options = options or QuorumOptions()
         self.more = more
         self.now_ns = 0
-        self.records: list[bytes] = []
+        self.records: list[bytes] = seated(("a", "b", "c", "d", "me"))
         self.held = False
         self.writing: list[tuple[Persist, list[Effect]]] = []
         self.start()

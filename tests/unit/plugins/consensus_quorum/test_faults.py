@@ -9,7 +9,7 @@ import pytest
 from mpreg_consensus_quorum.messages import Commit
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.records import Promised, Voted
-from mpreg_core import Proposal, Voters
+from mpreg_core import Proposal
 
 CHAOS_S = 12.0
 KEYS = ("a", "b")
@@ -152,54 +152,3 @@ def test_a_voter_that_forgets_is_caught(make_pool: Any, forgotten: tuple[type, .
         return not isinstance(record, forgotten)
 
     assert any(haggled(make_pool, seed, keeps=keeps).checker.complaints for seed in range(100))
-
-
-def vary_voters(pool: Any, ids: list[str]) -> None:
-    """One voter more or less, again and again; each node hears of it within half a second, at a time of its own.
-
-    The next change waits until a quorum of the new voters has caught up: each of them had a read answered.
-    """
-    epoch, reads = 1, dict[str, str]()
-
-    def tick() -> None:
-        nonlocal epoch
-        current = {name for name in ids if pool.nodes[name].machine.snapshot().epoch == epoch}
-        caught_up = [name for name in current if (done := pool.read_done(reads.get(name, ""))) and done.ok]
-        if len(caught_up) >= pool.nodes["n0"].machine.snapshot().needed and len(current) == len(ids):
-            change()
-        for name in sorted(current - set(caught_up)):
-            if pool.nodes[name].running:
-                reads[name] = pool.read(name, timeout=0.45)
-        pool.after((0.5, 0.5), tick)
-
-    def change() -> None:
-        nonlocal epoch
-        outside = sorted(pool.nodes.keys() - ids)
-        if outside and (len(ids) < 4 or pool.rng.random() < 0.5):
-            ids.append(pool.rng.choice(outside))
-        else:
-            ids.remove(pool.rng.choice(ids))
-        epoch += 1
-        reads.clear()
-        pool.voters = Voters(epoch, tuple(sorted(ids)))
-        for name in pool.nodes:
-            pool.after((0.0, 0.5), partial(pool.set_voters, tuple(ids), epoch, [name]))
-
-    tick()
-
-
-@pytest.mark.parametrize("block", range(3))
-def test_voters_that_change_one_at_a_time_keep_agreeing(make_pool: Any, block: int) -> None:
-    changes = 0
-    for seed in range(40 * block, 40 * block + 40):
-        pool = make_pool(6, seed=seed, voters=3, options=QuorumOptions(retry_interval=0.3))
-        ids = ["n0", "n1", "n2"]
-        vary_voters(pool, ids)
-        wreck(pool)
-        pool.check()
-        mend(pool)
-        last = pool.propose("n0", "a", b"1", timeout=30)
-        assert pool.run(25, partial(is_everywhere, pool, [last], ids)), f"seed {seed}"
-        changes += pool.voters.epoch - 1
-        pool.check()
-    assert changes > 100

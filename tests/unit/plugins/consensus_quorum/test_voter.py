@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from mpreg_consensus_quorum.messages import (
+    VOTERS_KEY,
     Accept,
     Accepted,
     Ballot,
+    Cluster,
     Commit,
     Decision,
     Entry,
@@ -23,8 +25,10 @@ from mpreg_consensus_quorum.messages import (
     Vote,
 )
 from mpreg_consensus_quorum.options import QuorumOptions
-from mpreg_core import Decided, Emit, Proposal, Send, StorageError, Voters
+from mpreg_core import Decided, Emit, Proposal, Send, StorageError
 
+CLUSTER = Cluster(0, "n0")
+STAMP = Stamp(2, CLUSTER)
 X = Proposal("x", "k", b"0.8", "a", 0, 10**9)
 Y = Proposal("y", "k", b"0.9", "b", 0, 10**9)
 
@@ -34,7 +38,7 @@ def ballot(round: int, proposer: str = "a") -> Ballot:
 
 
 def committed(solo: Any, proposal: Proposal = X, instance: int = 1) -> Commit:
-    return Commit(Decision(instance, proposal, solo.stamp.epoch, ("a", "b", "c"), ()), instance - 1)
+    return Commit(CLUSTER, Decision(instance, proposal, solo.stamp.epoch, ("a", "b", "c"), ()), instance - 1)
 
 
 def test_a_promise_and_a_vote_leave_when_they_are_durable(make_solo: Any) -> None:
@@ -59,7 +63,7 @@ def test_promises_and_votes_outlive_a_restart(make_solo: Any) -> None:
     solo.hear("a", Accept(solo.stamp, "k", 1, ballot(5), X))
     solo.start()
     assert solo.hear("b", Prepare(solo.stamp, "k", 1, ballot(6, "b"))) == [
-        Promise("k", 1, ballot(6, "b"), Accepted(ballot(5), X, 1))
+        Promise("k", 1, ballot(6, "b"), Accepted(ballot(5), X, 2))
     ]
 
 
@@ -68,7 +72,7 @@ def test_a_vote_for_a_later_ballot_replaces_the_earlier_one(make_solo: Any) -> N
     solo.hear("a", Accept(solo.stamp, "k", 1, ballot(1), X))
     assert solo.hear("b", Accept(solo.stamp, "k", 1, ballot(2, "b"), Y)) == [Vote("k", 1, ballot(2, "b"), True)]
     assert solo.hear("c", Prepare(solo.stamp, "k", 1, ballot(3, "c"))) == [
-        Promise("k", 1, ballot(3, "c"), Accepted(ballot(2, "b"), Y, 1))
+        Promise("k", 1, ballot(3, "c"), Accepted(ballot(2, "b"), Y, 2))
     ]
 
 
@@ -77,19 +81,19 @@ def test_who_asks_about_a_decided_instance_is_told_the_decision(make_solo: Any) 
     solo.hear("a", committed(solo))
     expected = committed(solo)
     assert solo.hear("b", Prepare(solo.stamp, "k", 1, ballot(9, "b"))) == [expected]
-    assert solo.hear("b", Fetch((("k", 0), ("other", 0)))) == [expected]
+    assert solo.hear("b", Fetch(CLUSTER, (("k", 0), ("other", 0)))) == [expected]
     solo.start()
     assert solo.hear("b", Accept(solo.stamp, "k", 1, ballot(9, "b"), Y)) == [expected]
 
 
 def test_a_voter_that_lags_asks_before_it_votes(make_solo: Any) -> None:
     solo = make_solo()
-    assert solo.hear("a", Prepare(solo.stamp, "k", 3, ballot(1))) == [Fetch((("k", 0),))]
+    assert solo.hear("a", Prepare(solo.stamp, "k", 3, ballot(1))) == [Fetch(CLUSTER, (("k", 0),))]
 
 
 def test_a_commit_with_a_gap_before_it_is_not_applied(make_solo: Any) -> None:
     solo = make_solo()
-    assert solo.hear("a", committed(solo, Y, instance=2)) == [Fetch((("k", 0),))]
+    assert solo.hear("a", committed(solo, Y, instance=2)) == [Fetch(CLUSTER, (("k", 0),))]
     assert solo.engine.snapshot().keys == 0
     solo.hear("a", committed(solo))
     solo.hear("a", committed(solo, Y, instance=2))
@@ -103,29 +107,12 @@ def test_a_commit_that_contradicts_is_counted_and_changes_nothing(make_solo: Any
     assert solo.engine.snapshot().conflicts == 1
 
 
-def test_a_voter_with_other_voters_answers_with_its_own(make_solo: Any) -> None:
-    solo = make_solo()
-    other = Stamp(solo.stamp.epoch, b"otherxyz")
-    assert solo.hear("a", Prepare(other, "k", 1, ballot(1))) == [Nack(solo.stamp, "k", 1, ballot(1), Ballot(0, "", 0))]
-    assert solo.drops() == {"other_voters": 1}
-
-
-def test_voters_of_an_older_epoch_are_ignored_and_later_ones_outlive_a_restart(make_solo: Any) -> None:
-    solo = make_solo()
-    solo.call("on_voters", Voters(4, ("a", "b", "me")))
-    solo.call("on_voters", Voters(3, ("a", "me")))
-    assert (solo.engine.snapshot().epoch, solo.engine.snapshot().needed) == (4, 2)
-    solo.start()  # with voters of epoch 1
-    assert (solo.engine.snapshot().epoch, solo.engine.snapshot().voters) == (4, 3)
-    assert solo.engine.snapshot().ready
-
-
 def test_nothing_is_answered_before_this_life_is_durable(make_solo: Any) -> None:
     solo = make_solo()
     solo.held = True
     solo.start()
     assert solo.hear("a", Prepare(solo.stamp, "k", 1, ballot(1))) == []
-    assert solo.drops() == {"not_ready": 1}
+    assert solo.drops() == {"not_voting": 1}
     assert solo.call("on_proposal", Y) == []
     effects = solo.sync()
     assert {type(e.message) for e in effects if isinstance(e, Send)} == {Prepare}
@@ -144,34 +131,34 @@ def test_no_ballot_is_used_in_two_lives(make_solo: Any) -> None:
 @pytest.mark.parametrize(
     ("sender", "message", "reason"),
     [
-        ("stranger", Prepare(Stamp(1, b""), "k", 1, ballot(1, "stranger")), "stranger"),
+        ("stranger", Prepare(STAMP, "k", 1, ballot(1, "stranger")), "stranger"),
         ("me", Vote("k", 1, ballot(1), True), "own_name"),
-        ("a", Prepare(Stamp(1, b""), "k", 1, ballot(1, "b")), "malformed"),
-        ("a", Prepare(Stamp(1, b""), "k", 0, ballot(1)), "malformed"),
-        ("a", Prepare(Stamp(1, b""), "k", 1, ballot(1 << 60)), "malformed"),
-        ("a", Prepare(Stamp(1, b""), "", 1, ballot(1)), "malformed"),
-        ("a", Prepare(Stamp(1, b""), "k" * 513, 1, ballot(1)), "malformed"),
-        ("a", Accept(Stamp(1, b""), "other", 1, ballot(1), X), "malformed"),
-        ("a", Accept(Stamp(1, b""), "k", 1, ballot(1), Proposal("", "k", b"", "a", 0, 1)), "malformed"),
-        ("a", Accept(Stamp(1, b""), "k", 1, ballot(1), Proposal("x", "k", b"", "a", 0, -1)), "malformed"),
-        ("a", Accept(Stamp(1, b""), "k", 1, ballot(1), Proposal("x", "k", b"x" * 262_145, "a", 0, 1)), "malformed"),
-        ("a", Commit(Decision(0, X, 1, ("a", "b", "c"), ()), 0), "malformed"),
-        ("a", Commit(Decision(1, X, 1, ("a", "b", "e"), ()), 0), "malformed"),
+        ("a", Prepare(STAMP, "k", 1, ballot(1, "b")), "malformed"),
+        ("a", Prepare(STAMP, "k", 0, ballot(1)), "malformed"),
+        ("a", Prepare(STAMP, "k", 1, ballot(1 << 60)), "malformed"),
+        ("a", Prepare(STAMP, "", 1, ballot(1)), "malformed"),
+        ("a", Prepare(STAMP, "k" * 513, 1, ballot(1)), "malformed"),
+        ("a", Accept(STAMP, "other", 1, ballot(1), X), "malformed"),
+        ("a", Accept(STAMP, "k", 1, ballot(1), Proposal("", "k", b"", "a", 0, 1)), "malformed"),
+        ("a", Accept(STAMP, "k", 1, ballot(1), Proposal("x", "k", b"", "a", 0, -1)), "malformed"),
+        ("a", Accept(STAMP, "k", 1, ballot(1), Proposal("x", "k", b"x" * 262_145, "a", 0, 1)), "malformed"),
+        ("a", Commit(CLUSTER, Decision(0, X, 2, ("a", "b", "c"), ()), 0), "malformed"),
+        ("a", Commit(CLUSTER, Decision(1, X, 2, ("a", "b", "e"), ()), 0), "malformed"),
         ("a", Promise("k", 1, ballot(1), None), "stale"),
         ("a", Vote("k", 1, ballot(1), True), "stale"),
-        ("a", Nack(Stamp(1, b""), "k", 1, ballot(1), ballot(2)), "stale"),
+        ("a", Nack(STAMP, "k", 1, ballot(1), ballot(2)), "stale"),
         ("e", Vote("k", 1, ballot(1), True), "not_a_voter"),
         ("e", Inventory(0, 1, 0, 0, False, ()), "not_a_voter"),
         ("a", Inventory(0, 1, 5, 9, False, ()), "stale"),
         ("a", Inventory(0, 1, 0, 9, False, (Entry("", 1, None),)), "stale"),
         ("a", Reject("unknown", ("a", "b", "c")), "unknown_proposal"),
-        ("a", Inquire(Stamp(7, b""), 1, 0, 0), "other_voters"),
+        ("a", Inquire(Stamp(7, CLUSTER), 1, 0, 0), "other_voters"),
     ],
 )
 def test_what_makes_no_sense_is_dropped_and_counted(make_solo: Any, sender: str, message: Any, reason: str) -> None:
     solo = make_solo()
     effects = solo.call("on_message", sender, message)
-    assert [e.message for e in effects if isinstance(e, Send) if not isinstance(e.message, Nack)] == []
+    assert [e.message for e in effects if isinstance(e, Send) if not isinstance(e.message, Nack | Fetch)] == []
     assert solo.drops() == {reason: 1}
     assert solo.engine.snapshot().keys == 0
 
@@ -205,7 +192,7 @@ def test_only_the_proposer_can_withdraw_a_proposal(make_solo: Any) -> None:
 def test_a_foreign_journal_is_refused_with_a_clear_error(make_solo: Any, record: bytes) -> None:
     solo = make_solo()
     solo.records.append(record)
-    with pytest.raises(StorageError, match="record 1: expected a record of the quorum engine"):
+    with pytest.raises(StorageError, match="record 3: expected a record of the quorum engine"):
         solo.start()
 
 
@@ -260,9 +247,11 @@ def test_a_checkpoint_keeps_the_journal_short_and_loses_nothing(make_solo: Any) 
     assert sum(map(len, solo.records)) < 600_000
     solo.start()
     after = solo.engine._desk.ledger.checkpoint()
-    assert after == msgspec.structs.replace(before, boot=2)
+    slot_bytes = solo.engine._desk.ledger.slots[VOTERS_KEY].value_bytes()
+    assert after == msgspec.structs.replace(before, seat=msgspec.structs.replace(before.seat, boot=2))
     assert len(solo.engine.proposals()) == 100
-    assert solo.engine._desk.ledger.held_bytes == 7 * (1_000 + 128 + 2) + 128 + 4
+    own_bytes = 128 + len(VOTERS_KEY) + slot_bytes
+    assert solo.engine._desk.ledger.held_bytes == own_bytes + 7 * (1_000 + 128 + 2) + 128 + 4
 
 
 def test_decisions_are_told_again_in_bounded_steps(make_solo: Any) -> None:
