@@ -1,10 +1,10 @@
 """Who votes: lists of voters that follow each other, each decided by the one before.
 
 A cluster's first list is its founder alone. The decision of the next one is the engine's own, under `VOTERS_KEY`: Paxos
-among the voters of this list. It takes effect in two steps (Lamport, Malkhi and Zhou 2009, "Vertical Paxos", section 4):
-whoever knows the next list casts no vote in this one any more, it is *sealed*; and a voter of the next one votes as soon
-as so many of this one have told it, sealed, what they decided and voted for, that one of them is in every set that may
-have chosen something. So nothing is chosen in a list after the next one began to vote, and what was chosen before is in
+among the voters of this list. It takes effect in two steps (Lamport, Malkhi and Zhou 2009, "Vertical Paxos", section
+4): whoever knows the next list casts no vote in this one any more, it is *sealed*; and a voter of the next one votes as
+soon as so many of this one have told it, sealed, what they decided and voted for, that one of them is in every set that
+may have chosen something. So nothing is chosen in a list after the next one began to vote, and what was chosen before is in
 the hands of each that votes.
 
 The node says whom it wants to vote. The founding member is the first by name that hears from all others that they have
