@@ -32,12 +32,12 @@ from mpreg_core.node.replication import Replication
 from mpreg_core.node.requests import Requests
 from mpreg_core.node.spread import Spread
 from mpreg_core.node.state import NodeState
-from mpreg_core.node.wiring import WIRES
+from mpreg_core.node.wiring import CONTROLS, WIRES
 from mpreg_core.state.items import ItemStore
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.client import FROM_CLIENT
 from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
-from mpreg_core.wire.control import Goodbye, Hello, Received, Refused, Welcome
+from mpreg_core.wire.control import Welcome
 from mpreg_core.wire.envelope import CLIENT_CHANNEL, CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
@@ -67,7 +67,7 @@ class NodeCore:
         self.clients = Clients(self.state, self.requests, self.registry, self.spread)
         self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients, self.leases)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
-        self._control = MessageDecoder((Hello, Welcome, Refused, Received, Goodbye))
+        self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
         self._clients = MessageDecoder(FROM_CLIENT)
         self._heard: dict[NodeId, int] = {}
@@ -120,8 +120,7 @@ class NodeCore:
         state.set_life("stopped")
         for stack in state.lowest_first():
             self.merging.say_goodbye(stack)
-        self._drain_events()
-        for stack in state.lowest_first():
+            self._drain_events()
             stack.vote_only()
         self.joining.deadline = None
         return self._end()
@@ -291,7 +290,8 @@ class NodeCore:
         elif envelope.channel == CLIENT_CHANNEL:
             self.clients.on_message(endpoint, self._clients.decode(envelope.body))
         elif envelope.channel == CONTROL_CHANNEL:
-            self._on_control(source, self._control.decode(envelope.body))
+            message = self._control.decode(envelope.body)
+            CONTROLS[type(message)](self, source, message)
         else:
             raise FrameError("unknown_channel", "another federation, pool or strategy")
 
@@ -303,19 +303,8 @@ class NodeCore:
             self._heard[source] = self.state.now_ns
             stack.call(stack.detector, "on_evidence", source, "heard")
 
-    def _on_control(self, source: NodeId, message: object) -> None:
-        if isinstance(message, Hello):
-            self.admission.on_hello(message)
-        elif isinstance(message, Welcome):
-            self._on_welcome(source, message)
-        elif isinstance(message, Refused):
-            self.joining.on_refused(source, message)
-        elif isinstance(message, Received):
-            self.spread.on_received(source, message)
-        elif isinstance(message, Goodbye):
-            self.merging.on_goodbye(source, message)
-
-    def _on_welcome(self, source: NodeId, welcome: Welcome) -> None:
+    def on_welcome(self, source: NodeId, welcome: Welcome) -> None:
+        """A pool takes this node in."""
         state = self.state
         if state.life == "stopped":
             return

@@ -1,7 +1,10 @@
-"""The one table of what a machine's fact means for its siblings and core; all else goes to observers only."""
+"""The tables of what arrives inside a node: what a machine's fact means for its siblings and core, who takes a message.
+
+Facts that are not here go to observers only.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpreg_core.contracts.events import (
     Decided,
@@ -14,7 +17,9 @@ from mpreg_core.contracts.events import (
     SnapshotInstalled,
     Verdict,
 )
+from mpreg_core.ids import NodeId
 from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.wire.control import Goodbye, Hello, Received, Refused, Welcome
 
 if TYPE_CHECKING:
     from mpreg_core.node.core import NodeCore
@@ -74,3 +79,33 @@ WIRES: dict[type[Event], Wire] = {
     LeaderChanged: _leader_changed,
     SnapshotInstalled: _snapshot_installed,
 }
+
+
+def _hello(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.admission.on_hello(message)
+
+
+def _welcome(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.on_welcome(source, message)
+
+
+def _refused(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.joining.on_refused(source, message)
+
+
+def _received(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.spread.on_received(source, message)
+
+
+def _goodbye(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.merging.on_goodbye(source, message)
+
+
+CONTROLS: dict[type, Callable[["NodeCore", NodeId, Any], None]] = {
+    Hello: _hello,
+    Welcome: _welcome,
+    Refused: _refused,
+    Received: _received,
+    Goodbye: _goodbye,
+}
+"""Core's own messages."""

@@ -145,7 +145,16 @@ def _roll(world: World, fault: Fault, nodes: Sequence[NodeId]) -> None:
     for number, node in enumerate(nodes):
         if number:
             world.later(number * slot_s, partial(_if, world, node, True, world.leave))
-        world.later((number + 0.5) * slot_s, partial(_if, world, node, False, world.start))
+        world.later((number + 0.5) * slot_s, partial(_back, world, node))
+
+
+def _back(world: World, node: NodeId) -> None:
+    """Start it again, once it has stopped."""
+    made = world.nodes[node]
+    if not made.alive:
+        world.start(node)
+    elif made.core.state.life == "stopped":
+        world.later(0.1, partial(_back, world, node))
 
 
 def _if(world: World, node: NodeId, alive: bool, act: Callable[[NodeId], object]) -> None:
@@ -174,7 +183,12 @@ def _calm(world: World, fault: Fault, nodes: Sequence[NodeId]) -> None:
 
 
 _crash = _each(World.crash, alive=True)
-_start = _each(World.start, alive=False)
+
+
+def _start(world: World, fault: Fault, nodes: Sequence[NodeId]) -> None:
+    for node in nodes:
+        _back(world, node)
+
 
 KINDS: Mapping[str, Kind] = {
     "crash": Kind("the process dies, and starts again with its disk", "node", _crash, _start, kills=True),

@@ -111,7 +111,9 @@ class Quorum:
         self._voter = Voter(self._desk, votes_alone=options.voting == "auto", validate=validate)
         self._proposer = Proposer(self._desk, learn=self._learn, found_empty=self._found_empty)
         self._reader = Reader(self._desk, self._proposer)
-        self._seating = Seating(self._desk, self._proposer, self._reader, context.now_ns, self._on_ready)
+        self._seating = Seating(
+            self._desk, self._proposer, self._reader, context.now_ns, ready=self._on_ready, learn=self._learn
+        )
         self._members: set[NodeId] = set()
         self._has_begun = False
         self._replay: deque[Decision] = deque(
@@ -119,7 +121,7 @@ class Quorum:
         )
         self._conflicts = 0
         self._handlers: dict[type[Struct], Callable[[int, NodeId, Any], None]] = {
-            Prepare: lambda now_ns, sender, message: self._voter.on_prepare(sender, message),
+            Prepare: self._on_prepare,
             Promise: self._proposer.on_promise,
             Accept: self._voter.on_accept,
             Vote: self._proposer.on_vote,
@@ -291,6 +293,11 @@ class Quorum:
 
     def _found_empty(self, now_ns: int, key: str) -> None:
         self._reader.on_empty(now_ns, key)
+
+    def _on_prepare(self, now_ns: int, sender: NodeId, message: Prepare) -> None:
+        self._voter.on_prepare(sender, message)
+        if message.key == VOTERS_KEY and sender != self._me:
+            self._seating.on_rival(now_ns)
 
     def _on_commit(self, now_ns: int, sender: NodeId, message: Commit) -> None:
         desk, decision = self._desk, message.decision

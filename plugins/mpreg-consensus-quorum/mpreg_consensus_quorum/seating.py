@@ -4,8 +4,8 @@ A cluster's first list is its founder alone. The decision of the next one is the
 among the voters of this list. It takes effect in two steps (Lamport, Malkhi and Zhou 2009, "Vertical Paxos", section
 4): whoever knows the next list casts no vote in this one any more, it is *sealed*; and a voter of the next one votes as
 soon as so many of this one have told it, sealed, what they decided and voted for, that one of them is in every set that
-may have chosen something. So nothing is chosen in a list after the next one began to vote, and what was chosen before is in
-the hands of each that votes.
+may have chosen something. So nothing is chosen in a list after the next one began to vote, and what was chosen before
+is in the hands of each that votes.
 
 The node says whom it wants to vote. The founding member is the first by name that hears from all others that they have
 no list; two clusters that were founded apart do not mix: the younger one is given up, with what was decided in it.
@@ -20,6 +20,7 @@ import msgspec
 from msgspec import structs
 
 from mpreg_consensus_quorum.desk import Desk
+from mpreg_consensus_quorum.founding import Founding
 from mpreg_consensus_quorum.legacies import Legacies
 from mpreg_consensus_quorum.messages import (
     NO_CLUSTER,
@@ -41,17 +42,11 @@ from mpreg_consensus_quorum.records import Seated
 from mpreg_consensus_quorum.voter import commits_after
 from mpreg_core import NS_PER_MS, NS_PER_S, Member, NodeId, Proposal
 
-ASK_NS = 500 * NS_PER_MS
-"""Between two questions of a node that knows no voters; the first comes so long after the members are known."""
-
-PATIENCE_NS = 4 * NS_PER_S
-"""How long all members are waited for at a founding; then it does when most have answered."""
-
 CHANGE_NS = 500 * NS_PER_MS
 """The members are the same for about so long before they are made the voters."""
 
 HURRY_NS = 50 * NS_PER_MS
-"""The same when a voter waits to leave, or to be one again."""
+"""The same while a pool forms, and when a voter waits to leave, or to be one again."""
 
 CHANGE_TIMEOUT_NS = 10 * NS_PER_S
 FORMING_NS = 10 * NS_PER_S
@@ -69,19 +64,29 @@ STAY_NS = NS_PER_S
 
 
 class Seating:
-    """This node's seat among the voters, or the lack of one. `ready(now_ns)` is called when it may take part."""
+    """This node's seat among the voters, or the lack of one. `ready(now_ns)` is called when it may take part.
+
+    `learn(now_ns, decision)` is called with what it decides alone.
+    """
 
     def __init__(
-        self, desk: Desk, proposer: Proposer, reader: Reader, started_ns: int, ready: Callable[[int], None]
+        self,
+        desk: Desk,
+        proposer: Proposer,
+        reader: Reader,
+        started_ns: int,
+        *,
+        ready: Callable[[int], None],
+        learn: Callable[[int, Decision], None],
     ) -> None:
         self._desk = desk
         self._proposer = proposer
         self._reader = reader
         self._started_ns = started_ns
         self._ready = ready
+        self._learn = learn
         self._wanted: tuple[NodeId, ...] = ()
-        self._asked_ns: int | None = None
-        self._empty: set[NodeId] = set()
+        self._founding = Founding(desk)
         self._gone: set[NodeId] = set()
         self._boots: dict[NodeId, int] = {}
         self._due_ns: dict[NodeId, int] = {}
@@ -131,15 +136,12 @@ class Seating:
         self._wanted = tuple(sorted(set(ids)))
         concerned = {*ids, *desk.electorate.ids}
         self._gone &= concerned
-        self._empty &= concerned
         self._boots = {node: boot for node, boot in self._boots.items() if node in concerned}
         is_forming = self._changed_ns is None or now_ns - self._changed_ns < FORMING_NS
         due_ns = now_ns if is_forming else now_ns + JOIN_NS
         self._due_ns = {node: self._due_ns.get(node, due_ns) for node in self._wanted}
         if desk.electorate.stamp == NO_STAMP:
-            self._asked_ns = now_ns if self._asked_ns is None else self._asked_ns
-            if not desk.timers.is_set(("found", "")):
-                desk.timers.set(("found", ""), now_ns + ASK_NS)
+            self._founding.begin(now_ns)
         else:
             self._review(now_ns)
 
@@ -194,11 +196,8 @@ class Seating:
         self._boots[sender] = message.boot
         if message.asks or (message.stamp == NO_STAMP and ours != NO_STAMP):
             self._say(sender)
-        if message.stamp == NO_STAMP:
-            self._empty.add(sender)
-        else:
-            self._empty.discard(sender)
-            self.compare(sender, message.stamp)
+        self._founding.on_seats(sender, message.stamp)
+        self.compare(sender, message.stamp)
         if message.forgot and message.stamp == ours and sender in desk.electorate.ids:
             desk.electorate.forgot.add(sender)
             is_new = True
@@ -235,15 +234,11 @@ class Seating:
     def on_found(self, now_ns: int) -> None:
         """Ask who knows of voters; found when nobody does."""
         desk = self._desk
-        if desk.electorate.stamp != NO_STAMP or self._asked_ns is None:
-            return
-        desk.timers.set(("found", ""), now_ns + ASK_NS)
         present = [node for node in self._wanted if node not in self._gone]
-        missing = [node for node in present if node != desk.me and node not in self._empty]
-        is_late = now_ns - self._asked_ns >= PATIENCE_NS
-        enough = not missing or (is_late and 2 * (len(present) - len(missing)) > len(self._wanted))
-        if present[:1] != [desk.me] or not enough or not self._is_sealed:
-            desk.out.send(present, Seats(NO_STAMP, desk.boot, asks=True))
+        if not self._founding.is_due(now_ns, self._wanted, present):
+            return
+        if not self._is_sealed:
+            self._founding.begin(now_ns)
             return
         desk.timers.cancel(("found", ""))
         cluster = Cluster(desk.boot + (now_ns - self._started_ns) // NS_PER_MS, desk.me)
@@ -251,6 +246,16 @@ class Seating:
         desk.remembered = cluster
         self._changed_ns = now_ns
         self._sit(Seated(desk.boot, cluster, 1, (desk.me,), (), 1))
+        target = self._target(now_ns)
+        if target is not None:  # the founder's own vote decides: nothing else is before all may vote
+            self._learn(now_ns, Decision(1, self._proposal(target), 1, (desk.me,), ()))
+            desk.out.send(present, Seats(desk.electorate.stamp, desk.boot))
+
+    def on_rival(self, now_ns: int) -> None:
+        """Another member has the next list decided: let it, for a while."""
+        desk = self._desk
+        if self._is_changing and desk.timers.is_set(("change", "")):
+            desk.timers.set(("change", ""), now_ns + desk.wait_ns(2 * CHANGE_NS, 0))
 
     def on_change(self, now_ns: int) -> None:
         """Propose the next list, if another one is wanted; ask newcomers that were not heard of."""
@@ -261,16 +266,19 @@ class Seating:
         for node in unheard:
             self._say(node, asks=True)
         if target is not None:
-            boots = {**dict.fromkeys(target, 0), **self._boots, desk.me: desk.boot}
-            roll = Roll(target, tuple(boots[node] for node in target), tuple(sorted(electorate.ids)))
-            name = f"voters-{desk.me}-{desk.boot:x}-{self._changes}"
-            proposal = Proposal(name, VOTERS_KEY, msgspec.msgpack.encode(roll), desk.me, 0, CHANGE_TIMEOUT_NS)
-            self._proposer.change_voters(now_ns, proposal)
+            self._proposer.change_voters(now_ns, self._proposal(target))
         if target is not None or unheard:
             self._changes += 1
             desk.timers.set(("change", ""), now_ns + desk.wait_ns(CHANGE_NS, self._changes))
         else:
             self._review(now_ns)
+
+    def _proposal(self, target: tuple[NodeId, ...]) -> Proposal:
+        desk = self._desk
+        boots = {**dict.fromkeys(target, 0), **self._boots, desk.me: desk.boot}
+        roll = Roll(target, tuple(boots[node] for node in target), tuple(sorted(desk.electorate.ids)))
+        name = f"voters-{desk.me}-{desk.boot:x}-{self._changes}"
+        return Proposal(name, VOTERS_KEY, msgspec.msgpack.encode(roll), desk.me, 0, CHANGE_TIMEOUT_NS)
 
     def on_seat(self, now_ns: int) -> None:
         """This voter cannot vote yet: ask again those who have not answered."""
@@ -356,7 +364,8 @@ class Seating:
             if later_ns and min(later_ns) > now_ns and len(electorate.ids) < desk.voters_max:
                 desk.timers.set(("change", ""), min(later_ns))
         elif is_urgent or not desk.timers.is_set(("change", "")) or not self._is_changing:
-            base_ns = HURRY_NS if is_urgent else CHANGE_NS
+            is_forming = self._changed_ns is not None and now_ns - self._changed_ns < FORMING_NS
+            base_ns = HURRY_NS if is_urgent or is_forming else CHANGE_NS
             rank = sum(node < desk.me for node in electorate.ids - self._gone)
             desk.timers.set(("change", ""), now_ns + desk.wait_ns(base_ns, 0) + rank * HURRY_NS)
         self._is_changing = target is not None or bool(unheard)
