@@ -162,6 +162,7 @@ def settings_of(
         remembered=decode_remembered(records.get(NODE_JOURNAL, ())),
         records=records,
         durable=node.data_dir is not None,
+        check_commands=config.hubs.check_commands,
         open_to_all=config.security.authentication is not None and config.security.authentication.method == "none",
     )
 

@@ -53,6 +53,13 @@ def register(
     ttl: Annotated[
         float | None, typer.Option(min=1e-9, metavar="SECONDS", help="Its life without heartbeat.", show_default=False)
     ] = None,
+    check: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE", help="How the hub checks it: http://, tcp://, grpc://, command:.", show_default=False
+        ),
+    ] = "",
+    check_interval: Annotated[float, typer.Option(min=1, max=3600, metavar="SECONDS", help="How often.")] = 10.0,
     api: ApiOption = API_URL,
     token: TokenOption = "",
     output: OutputOption = None,
@@ -70,6 +77,8 @@ def register(
         "node": node,
         "tags": dict(_tag(text) for text in tags or ()),
         "ttl": ttl,
+        "check": check,
+        "check_interval": check_interval,
     }
     show(lambda hub: hub.call("POST", "/api/registry/clusters", body=body), facts, Asked(api, token, output))
 
@@ -112,12 +121,18 @@ def draw(answer: Answer) -> "Table":
     return table(
         (*COLUMNS, "LOAD", "CAPACITY"),
         (
-            (*(cluster[name] for name in COLUMNS.values()), f"{cluster['load']:.2f}", f"{cluster['capacity']:g}")
+            (*(_told(cluster, name) for name in COLUMNS.values()), f"{cluster['load']:.2f}", f"{cluster['capacity']:g}")
             for cluster in answer["clusters"]
         ),
         right=("LOAD", "CAPACITY"),
-        fold=("CLUSTER", "SERVICES", "HUB", "REGION"),
+        fold=("CLUSTER", "STATUS", "SERVICES", "HUB", "REGION"),
     )
+
+
+def _told(cluster: Answer, name: str) -> object:
+    """A property; with the status why it is not the best."""
+    error = cluster.get("check_error")
+    return f"{cluster['status']}: {error}" if name == "status" and error else cluster[name]
 
 
 def _path(cluster: str) -> str:

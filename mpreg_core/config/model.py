@@ -132,6 +132,7 @@ class HubsSection(Section, frozen=True, kw_only=True):
     max_regional_hubs: Count = 100
     max_child_hubs: Count = 100
     max_clusters: Count = 1000
+    check_commands: bool = False
 
 
 class MemorySection(Section, frozen=True, kw_only=True):

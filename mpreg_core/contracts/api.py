@@ -126,6 +126,10 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
     `capacity` in requests it can take at once; `ttl` in seconds, how long it lives without a heartbeat (None = until
     it is deregistered). `endpoints` are URLs that take a request as a JSON POST, for a cluster that is no member.
+
+    `check` is where its hub asks every `check_interval` seconds how it is: `http(s)://...` for a status of 2xx,
+    `tcp://host:port` for a connection, `grpc://host:port[/service]` for grpc.health.v1, `command:...` for exit code 0.
+    A passed check is a heartbeat; `check_error` is what the last one that did not pass came upon.
     """
 
     id: str
@@ -140,6 +144,9 @@ class Cluster(Struct, frozen=True, kw_only=True):
     node: NodeId = ""  # the member that serves it, when one does
     tags: dict[str, str] = {}
     ttl: float | None = None
+    check: str = ""
+    check_interval: float = 10.0
+    check_error: str = ""
 
 
 class Candidate(Struct, frozen=True):

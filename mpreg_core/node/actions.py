@@ -7,7 +7,7 @@ from msgspec import Struct
 from mpreg_core.contracts.events import Occurrence
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import MpregError
-from mpreg_core.ids import Lane, NodeId, Plane
+from mpreg_core.ids import ClusterId, Lane, NodeId, Plane
 
 
 class Transmit(Struct, frozen=True, gc=False):
@@ -51,6 +51,14 @@ class Invoke(Struct, frozen=True):
     endpoint: str = ""
 
 
+class CheckHealth(Struct, frozen=True):
+    """Ask a registered cluster how it is by its `check`; call `on_checked(cluster, error)` within `timeout_ns`."""
+
+    cluster: ClusterId
+    check: str
+    timeout_ns: int
+
+
 class Complete(Struct, frozen=True):
     """A command that was given a token has its outcome."""
 
@@ -64,5 +72,5 @@ class StopNode(Struct, frozen=True):
     reason: str
 
 
-Action: TypeAlias = Transmit | WriteRecord | Notify | Invoke | Complete | StopNode
+Action: TypeAlias = Transmit | WriteRecord | Notify | Invoke | CheckHealth | Complete | StopNode
 """All that a driver needs to carry out."""

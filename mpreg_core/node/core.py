@@ -11,7 +11,7 @@ from msgspec import msgpack
 from mpreg_core.contracts.events import ClusterChanged, MemberChanged, PoolJoined, PoolLeft, Published
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId, Plane, PoolId, PoolTier, pool_id
+from mpreg_core.ids import LOWER_POOL, UPPER_POOL, ClusterId, NodeId, Plane, PoolId, PoolTier, pool_id
 from mpreg_core.limits import EVENTS_PER_STEP_MAX, POOLS_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
@@ -65,7 +65,8 @@ class NodeCore:
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
         self.clients = Clients(self.state, self.requests, self.registry, self.spread)
-        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients, self.leases)
+        registries = (self.registry, self.registry.checks)
+        self._timed = (self.requests, self.hierarchy, *registries, self.decisions, self.clients, self.leases)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
@@ -213,6 +214,12 @@ class NodeCore:
         """A handler ended: empty `code` for success, else an error's code."""
         self._begin(now_ns)
         self.requests.on_handled(call, code, payload, message)
+        return self._end()
+
+    def on_checked(self, now_ns: int, cluster: ClusterId, error: str) -> list[Action]:
+        """A health check ended: empty `error` when it passed."""
+        self._begin(now_ns)
+        self.registry.checks.on_checked(cluster, error)
         return self._end()
 
     # a step

@@ -66,7 +66,8 @@ class NodeSettings:
     `parent` is the configured home hub and `parent_address` where it listens; `seeds` are further addresses of members
     of the upper pool. `capacity` bounds the children a hub takes (0 = no bound). `seed` feeds every random stream.
     `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
-    `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts.
+    `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts,
+    `check_commands` that clusters may be checked by commands on this host.
     `merges` are the functions of `custom` policies by name.
     """
 
@@ -88,6 +89,7 @@ class NodeSettings:
     records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     durable: bool = True
     open_to_all: bool = False
+    check_commands: bool = False
     merges: Mapping[str, MergeFunction] = field(default_factory=dict)
     proposal_timeout_s: float = 10.0
 

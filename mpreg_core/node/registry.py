@@ -12,6 +12,7 @@ from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId
 from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node import topics
+from mpreg_core.node.checks import HealthChecks
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.clusters import ClusterRegistry
@@ -37,6 +38,7 @@ class NodeRegistry:
         self._sequence = 0
         self.served: Counter[str] = Counter()  # by how many here
         self._registered = ClusterRegistry(settings.id, settings.region, settings.capacity or UNBOUNDED)
+        self.checks = HealthChecks(state, self._registered)
 
     # this node's own services
 
@@ -111,14 +113,19 @@ class NodeRegistry:
                 where=self._state.id,
             )
         check_cluster(cluster)
+        if cluster.check.startswith("command:") and not self._state.settings.check_commands:
+            message = "this hub runs no commands for others; set hubs.check_commands in its configuration to allow it"
+            raise InvalidInputError(f"check: {message}", where=f"cluster {cluster.id}")
         ttl_ns = ns(cluster.ttl) if cluster.ttl is not None else None
         kept, change = self._registered.register(cluster, self._state.now_ns, ttl_ns)
         self._state.emit(None, change)
+        self.checks.watch(kept)
         return kept
 
     def deregister(self, cluster: str) -> None:
         """Raises `NotFoundError`."""
         self._state.emit(None, self._registered.deregister(cluster))
+        self.checks.forget(cluster)
 
     def heartbeat(self, cluster: str, load: float | None, status: str | None) -> Cluster:
         """Raises `NotFoundError`, `InvalidInputError`."""

@@ -90,6 +90,12 @@ class ClusterRegistry:
         self._clusters[cluster] = beating
         return beating, None if beating == held else ClusterChanged(cluster, "updated")
 
+    def judge(self, cluster: Cluster) -> ClusterChanged | None:
+        """What a check found of a registered cluster, by its `status` and `check_error`; a change if either differs."""
+        held = self._clusters[cluster.id]
+        self._clusters[cluster.id] = cluster
+        return None if cluster == held else ClusterChanged(cluster.id, "updated")
+
     def get(self, cluster: ClusterId) -> Cluster:
         """Raises `NotFoundError`."""
         held = self._clusters.get(cluster)

@@ -16,6 +16,8 @@ CAPACITY_MAX = 1e12
 LOAD_MAX = 1e6
 TTL_MAX_S = 1e8
 ENDPOINTS_MAX = 16
+CHECK_KINDS = ("http", "https", "tcp", "grpc", "command")
+CHECK_INTERVAL_S = (1.0, 3600.0)
 ENDPOINT_BYTES_MAX = 256
 ID_GRAMMAR = "1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit"
 
@@ -30,6 +32,7 @@ def check_cluster(cluster: Cluster) -> None:
     _check_services(cluster.services, where)
     _check_endpoints(cluster.endpoints, where)
     _check_tags(cluster.tags, where)
+    _check_check(cluster, where)
     if not 0 < cluster.capacity <= CAPACITY_MAX:
         expected = f"a number above 0, up to {CAPACITY_MAX:g}"
         raise InvalidInputError(f"capacity: expected {expected}, got {cluster.capacity}", where=where)
@@ -70,6 +73,24 @@ def _check_endpoints(endpoints: tuple[str, ...], where: str) -> None:
         if not (endpoint.isascii() and endpoint.isprintable() and 1 <= len(endpoint) <= ENDPOINT_BYTES_MAX):
             expected = f"1 to {ENDPOINT_BYTES_MAX} printable ASCII characters"
             raise InvalidInputError(f"endpoints: expected {expected}, got {endpoint!r:.80}", where=where)
+
+
+def _check_check(cluster: Cluster, where: str) -> None:
+    low, high = CHECK_INTERVAL_S
+    if not low <= cluster.check_interval <= high:
+        text = f"check_interval: expected {low:g} to {high:g} seconds, got {cluster.check_interval}"
+        raise InvalidInputError(text, where=where)
+    if not cluster.check:
+        return
+    kind, mark, rest = cluster.check.partition(":")
+    is_text = cluster.check.isascii() and cluster.check.isprintable() and len(cluster.check) <= ENDPOINT_BYTES_MAX
+    if kind not in CHECK_KINDS or not mark or not rest.strip("/") or not is_text:
+        expected = f"one of {', '.join(CHECK_KINDS)}, a colon and where, at most {ENDPOINT_BYTES_MAX} characters"
+        raise InvalidInputError(f"check: expected {expected}, got {cluster.check!r:.80}", where=where)
+    if kind in ("tcp", "grpc"):
+        _, _, port = rest.removeprefix("//").partition("/")[0].rpartition(":")
+        if not (rest.startswith("//") and port.isdigit() and 0 < int(port) < 1 << 16):
+            raise InvalidInputError(f"check: expected {kind}://host:port, got {cluster.check!r:.80}", where=where)
 
 
 def _check_tags(tags: dict[str, str], where: str) -> None:

@@ -19,7 +19,7 @@ from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import MpregError
 from mpreg_core.ids import PLANES, Plane
-from mpreg_core.node.actions import Action, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
+from mpreg_core.node.actions import Action, CheckHealth, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
 from mpreg_core.node.core import NodeCore
 from mpreg_core.node.state import CounterKey
 from mpreg_core.runtime import clock
@@ -112,7 +112,7 @@ class Driver:
 
     def _prepare(self, tasks: TaskGroup) -> None:
         self._outbox = Outbox(self.transport, tasks, self._on_outbox_dropped)
-        self.handlers = Handlers(tasks, self._on_handled)
+        self.handlers = Handlers(tasks, self._on_handled, self._on_checked)
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -167,6 +167,9 @@ class Driver:
     def _on_handled(self, call: str, code: str, payload: bytes, message: str) -> None:
         self.carry_out(self.core.on_handled(clock.now_ns(), call, code, payload, message))
 
+    def _on_checked(self, cluster: str, error: str) -> None:
+        self.carry_out(self.core.on_checked(clock.now_ns(), cluster, error))
+
     def _on_outbox_dropped(self, plane: Plane, reason: str, count: int) -> None:
         self.core.state.count("mpreg_frames_out_dropped_total", count, plane=plane, reason=reason)
 
@@ -219,6 +222,9 @@ class Driver:
         elif isinstance(action, Invoke):
             assert self.handlers is not None
             self.handlers.start(action)
+        elif isinstance(action, CheckHealth):
+            assert self.handlers is not None
+            self.handlers.check(action)
         elif isinstance(action, Complete):
             waiter = self._waiters.get(action.token)
             if waiter is not None:

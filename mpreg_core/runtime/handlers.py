@@ -7,8 +7,9 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from mpreg_core.contracts.api import Handler
-from mpreg_core.node.actions import Invoke
+from mpreg_core.node.actions import CheckHealth, Invoke
 from mpreg_core.runtime import clock
+from mpreg_core.runtime.checking import Checker
 from mpreg_core.runtime.forward import Forwarder
 from mpreg_core.runtime.handling import outcome_of
 from mpreg_core.units import seconds
@@ -17,14 +18,20 @@ Handled = Callable[[str, str, bytes, str], None]
 """Told of the outcome: call, error code or empty, payload, message."""
 
 
+Checked = Callable[[str, str], None]
+"""Told what a check found: cluster, what is wrong or empty."""
+
+
 class Handlers:
     """The services of this node by name."""
 
-    def __init__(self, tasks: TaskGroup, handled: Handled) -> None:
+    def __init__(self, tasks: TaskGroup, handled: Handled, checked: Checked) -> None:
         self._tasks = tasks
         self._handled = handled
         self._by_name: dict[str, Handler] = {}
         self._forwarder = Forwarder()
+        self._checked = checked
+        self._checker = Checker()
 
     def add(self, service: str, handler: Handler) -> None:
         """Serve from now on; a later handler of the same name takes over."""
@@ -44,6 +51,14 @@ class Handlers:
     async def close(self) -> None:
         """Let go of connections to endpoints."""
         await self._forwarder.close()
+        await self._checker.close()
+
+    def check(self, action: CheckHealth) -> None:
+        """Ask a cluster how it is, in a task of its own."""
+        self._tasks.start_soon(self._check, action)
+
+    async def _check(self, action: CheckHealth) -> None:
+        self._checked(action.cluster, await self._checker.check(action.check, seconds(action.timeout_ns)))
 
     async def _forward(self, invoke: Invoke) -> None:
         code, payload, message = await self._forwarder.post(invoke)

@@ -7,6 +7,7 @@ and disk, and calls it when its deadline comes.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
@@ -19,7 +20,7 @@ from mpreg_core.contracts.members import Address
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import MpregError
 from mpreg_core.ids import PLANES, NodeId, Plane
-from mpreg_core.node.actions import Action, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
+from mpreg_core.node.actions import Action, CheckHealth, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
 from mpreg_core.node.core import NodeCore
 from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, decode_remembered
 from mpreg_core.sim.disk import Disk
@@ -44,7 +45,10 @@ Handler = Callable[[Invoke], tuple[str, bytes]]
 
 @dataclass(eq=False)
 class SimNode:
-    """One node of the world. `events` are its occurrences since it was started, `results` the outcomes by token."""
+    """One node of the world. `events` are its occurrences since it was started, `results` the outcomes by token.
+
+    `checks` says what its health checks of registered clusters find wrong, by cluster.
+    """
 
     id: NodeId
     settings: NodeSettings
@@ -59,6 +63,7 @@ class SimNode:
     events: list[Occurrence] = field(default_factory=list)
     results: dict[int, Struct | MpregError | None] = field(default_factory=dict)
     handlers: dict[str, Handler] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)
     disk: Disk = field(default_factory=Disk)
     unwritten: deque[WriteRecord] = field(default_factory=deque)
     waiting: list[Callable[[], None]] = field(default_factory=list)
@@ -293,6 +298,8 @@ class World:
             self._write(node, action)
         elif isinstance(action, Invoke):
             self._invoke(node, action)
+        elif isinstance(action, CheckHealth):
+            self._at(self.now_ns + NS_PER_MS, partial(self._checked, node, node.life, action))
         elif isinstance(action, Complete):
             node.results[action.token] = action.result
         elif isinstance(action, StopNode):
@@ -373,6 +380,11 @@ class World:
             self._do(node, node.core.on_persisted(self._now(node), first.journal, first.token))
 
         self._at(self.now_ns + node.disk.write_ns(), synced)
+
+    def _checked(self, node: SimNode, life: int, action: CheckHealth) -> None:
+        if node.life == life and node.alive:
+            error = node.checks.get(action.cluster, "")
+            self._do(node, node.core.on_checked(self._now(node), action.cluster, error))
 
     def _invoke(self, node: SimNode, action: Invoke) -> None:
         handler = node.handlers.get(action.service)

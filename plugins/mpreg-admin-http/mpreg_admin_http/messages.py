@@ -285,6 +285,7 @@ class ClusterBody(Input, frozen=True):
     """A cluster to register with this hub, or with the node's own hub.
 
     `capacity` is requests at once; `ttl` how many seconds it lives without a heartbeat (null = until deregistered).
+    `check` is where the hub asks how it is: `http://...`, `tcp://host:port`, `grpc://host:port/service`, `command:...`.
     """
 
     id: Name
@@ -297,6 +298,8 @@ class ClusterBody(Input, frozen=True):
     node: str = ""
     tags: Annotated[dict[str, str], Meta(max_length=16)] = {}
     ttl: Annotated[float, Meta(gt=0)] | None = None
+    check: Annotated[str, Meta(max_length=256)] = ""
+    check_interval: Annotated[float, Meta(ge=1, le=3600)] = 10.0
 
 
 class HeartbeatBody(Input, frozen=True):
