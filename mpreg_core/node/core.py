@@ -65,8 +65,7 @@ class NodeCore:
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state)
         self.clients = Clients(self.state, self.requests, self.registry, self.spread)
-        registries = (self.registry, self.registry.checks)
-        self._timed = (self.requests, self.hierarchy, *registries, self.decisions, self.clients, self.leases)
+        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients, self.leases)
         self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))

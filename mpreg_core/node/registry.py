@@ -135,11 +135,13 @@ class NodeRegistry:
         return kept
 
     def next_deadline(self) -> int | None:
-        """When the next registered cluster may expire."""
-        return self._registered.next_deadline()
+        """When the next registered cluster may expire, or is checked."""
+        found = (self._registered.next_deadline(), self.checks.next_deadline())
+        return min((due_ns for due_ns in found if due_ns is not None), default=None)
 
     def on_deadline(self) -> None:
-        """Expire clusters without heartbeat."""
+        """Expire clusters without heartbeat, check those that are due."""
+        self.checks.on_deadline()
         for change in self._registered.on_deadline(self._state.now_ns):
             self._state.emit(None, change)
 

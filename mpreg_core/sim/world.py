@@ -45,10 +45,7 @@ Handler = Callable[[Invoke], tuple[str, bytes]]
 
 @dataclass(eq=False)
 class SimNode:
-    """One node of the world. `events` are its occurrences since it was started, `results` the outcomes by token.
-
-    `checks` says what its health checks of registered clusters find wrong, by cluster.
-    """
+    """One node. `events` since it was started, `results` by token; `checks` is what health checks find, by cluster."""
 
     id: NodeId
     settings: NodeSettings
@@ -227,9 +224,8 @@ class World:
         if not node.alive or node.life != life:
             return
         if self.now_ns >= latest_ns or node.paused or node.core.may_stop():
-            self.crash(node.id)
-        else:
-            self.later(0.02, lambda: self._stop(node, life, latest_ns))
+            return self.crash(node.id)
+        self.later(0.02, partial(self._stop, node, life, latest_ns))
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Do something after a while."""
