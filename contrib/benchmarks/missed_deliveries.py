@@ -22,6 +22,8 @@ def main() -> None:
     fleet = Fleet.of_shape(installed_parts(), 1, 1, 1, MEMBERS - 1, seed=1)
     world = fleet.world
     members = [node for node in fleet.regions if node.startswith("us-east-1")]
+    for name in members:
+        world.command(name, lambda core: core.messages.subscribe("t"))
     world.run(30)
     world.network.faults.loss = LOSS
     reached: dict[str, set[str]] = {}

@@ -157,18 +157,20 @@ class Client:
         return Message(topic, payload, self.hub or "", done.id)
 
     @asynccontextmanager
-    async def subscribe(self, pattern: str, *, timeout: float = 5.0) -> AsyncIterator[AsyncIterator[Message]]:
+    async def subscribe(
+        self, pattern: str, *, queue: str = "", timeout: float = 5.0
+    ) -> AsyncIterator[AsyncIterator[Message]]:
         """The messages whose topic matches, while the context is open.
 
         A subscriber that reads too slowly loses the oldest ones; while no hub is connected, messages are lost.
         """
-        feed = self._subscriptions.add(pattern)
+        feed = self._subscriptions.add(pattern, queue)
         try:
-            await self._done(lambda number: Subscribe(number, pattern), timeout, again=True)
+            await self._done(lambda number: Subscribe(number, pattern, queue=queue), timeout, again=True)
             yield feed
         finally:
-            if self._subscriptions.remove(pattern, feed):
-                self._put(Subscribe(0, pattern, False))
+            if self._subscriptions.remove(pattern, queue, feed):
+                self._put(Subscribe(0, pattern, False, queue))
 
     async def serve(self, service: str, handler: Handler, *, timeout: float = 5.0) -> None:
         """Serve from now on, at whatever hub the client is connected to, until it closes or `stop_serving`."""
@@ -272,8 +274,8 @@ class Client:
         """Until it breaks."""
         for service in self._serving.services:
             link.put(Offer(0, service))
-        for pattern in self._subscriptions.patterns:
-            link.put(Subscribe(0, pattern))
+        for pattern, queue in self._subscriptions.wanted:
+            link.put(Subscribe(0, pattern, queue=queue))
         for waiting in self._room.open():
             if waiting.again:
                 link.put(waiting.message)

@@ -11,44 +11,57 @@ TOPICS_REMEMBERED_MAX = 1_024
 
 
 class Subscriptions:
-    """Feeds by pattern; which of them a topic goes to is remembered."""
+    """Feeds by pattern and queue group; which of them a topic goes to is remembered. The empty group is no group."""
 
     def __init__(self) -> None:
-        self._feeds: dict[str, list[Feed[Message]]] = {}
-        self._of_topic: dict[str, tuple[Feed[Message], ...]] = {}
+        self._feeds: dict[tuple[str, str], list[Feed[Message]]] = {}
+        self._of_topic: dict[tuple[str, str], list[Feed[Message]]] = {}
 
     @property
-    def patterns(self) -> tuple[str, ...]:
-        """What the hub is to send."""
+    def wanted(self) -> tuple[tuple[str, str], ...]:
+        """What the hub is to send: patterns and groups."""
         return tuple(self._feeds)
 
-    def add(self, pattern: str) -> Feed[Message]:
+    def add(self, pattern: str, queue: str = "") -> Feed[Message]:
         """One more."""
         feed: Feed[Message] = Feed()
-        self._feeds.setdefault(pattern, []).append(feed)
+        self._feeds.setdefault((pattern, queue), []).append(feed)
         self._of_topic.clear()
         return feed
 
-    def remove(self, pattern: str, feed: Feed[Message]) -> bool:
-        """One less; True if it was the last one of its pattern."""
-        feeds = self._feeds[pattern]
+    def remove(self, pattern: str, queue: str, feed: Feed[Message]) -> bool:
+        """One less; True if it was the last one of its pattern and group."""
+        feeds = self._feeds[pattern, queue]
         feeds.remove(feed)
         self._of_topic.clear()
         if not feeds:
-            del self._feeds[pattern]
+            del self._feeds[pattern, queue]
         return not feeds
 
     def take(self, delivery: Delivery) -> None:
-        """A message came."""
-        topic = delivery.topic
-        feeds = self._of_topic.get(topic)
+        """A message came: to all feeds outside of groups, and in each group it is for to the one whose turn it is."""
+        feeds = list(self._wanting(delivery.topic, "")) if delivery.plain else []
+        for queue in delivery.queues:
+            in_group = self._wanting(delivery.topic, queue)
+            if in_group:
+                feeds.append(in_group[0])
+                in_group.append(in_group.pop(0))
+        if feeds:
+            payload: Json = msgspec.json.decode(delivery.payload)
+            message = Message(delivery.topic, payload, delivery.origin, delivery.id)
+            for feed in feeds:
+                feed.put(message)
+
+    def _wanting(self, topic: str, queue: str) -> list[Feed[Message]]:
+        feeds = self._of_topic.get((topic, queue))
         if feeds is None:
             if len(self._of_topic) >= TOPICS_REMEMBERED_MAX:
                 self._of_topic.clear()
-            found = (feed for pattern, each in self._feeds.items() if matches(pattern, topic) for feed in each)
-            feeds = self._of_topic[topic] = tuple(found)
-        if feeds:
-            payload: Json = msgspec.json.decode(delivery.payload)
-            message = Message(topic, payload, delivery.origin, delivery.id)
-            for feed in feeds:
-                feed.put(message)
+            found = [
+                feed
+                for (pattern, group), each in self._feeds.items()
+                if group == queue and matches(pattern, topic)
+                for feed in each
+            ]
+            feeds = self._of_topic[topic, queue] = found
+        return feeds

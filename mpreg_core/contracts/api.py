@@ -374,8 +374,11 @@ class NodeApi(Protocol):
         """Publish to subscribers in the node's pools."""
         ...
 
-    def subscribe(self, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """Messages whose topic matches (`user.*.login`, `orders.#`) while the context is open."""
+    def subscribe(self, pattern: str, *, queue: str = "") -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+        """Messages whose topic matches (`user.*.login`, `orders.#`) while the context is open.
+
+        Of the subscribers of the whole federation that name the same `queue` one gets each message.
+        """
         ...
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Occurrence]]:

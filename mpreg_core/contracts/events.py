@@ -207,12 +207,16 @@ class StateChanged(Event, frozen=True):
 
 
 class Published(Event, frozen=True):
-    """A published message reached this node: the payload is encoded JSON."""
+    """A published message reached this node: the payload is encoded JSON.
+
+    `chosen` are the tokens of the subscribers here that get it for their queue groups.
+    """
 
     id: str
     topic: str
     payload: bytes
     origin: NodeId
+    chosen: tuple[int, ...] = ()
 
 
 class SpreadMeasured(Event, frozen=True):

@@ -1,5 +1,8 @@
 """What may be asked of a running node: each command is one step of the core, then a wait for its outcome."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import msgspec
 
@@ -293,6 +296,21 @@ class Commands:
             self._driver.carry_out(core.finish())
 
     # messages
+
+    @asynccontextmanager
+    async def subscribed(self, pattern: str, queue: str) -> AsyncIterator[int]:
+        """Want messages while the context is open. Raises `InvalidInputError`, `OverloadedError`."""
+        core = self._driver.command()
+        try:
+            token = core.messages.subscribe(pattern, queue)
+        finally:
+            self._driver.carry_out(core.finish())
+        try:
+            yield token
+        finally:
+            core = self._driver.command()
+            core.messages.unsubscribe(token)
+            self._driver.carry_out(core.finish())
 
     def publish(self, topic: str, payload: Json) -> str:
         """Publish; gives the message's id."""

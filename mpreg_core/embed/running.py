@@ -113,7 +113,7 @@ class RunningNode:
         self._driver = driver
         self._commands = Commands(driver, proposal_timeout_s)
         self._events: Broadcast[Occurrence] = Broadcast()
-        self._messages: Broadcast[Message] = Broadcast()
+        self._messages: Broadcast[tuple[Message, tuple[int, ...]]] = Broadcast()
         self.reads = Reads(driver.core, transport)
         self._vitals = Vitals(driver, self.reads)
         self._state = State(self, self._commands)
@@ -129,7 +129,7 @@ class RunningNode:
         event = occurrence.event
         if isinstance(event, Published):
             payload: Json = msgspec.json.decode(event.payload)
-            self._messages.put(Message(event.topic, payload, event.origin, event.id))
+            self._messages.put((Message(event.topic, payload, event.origin, event.id), event.chosen))
 
     # reads
 
@@ -211,20 +211,20 @@ class RunningNode:
         return Message(topic, payload, self.reads.id, self._commands.publish(topic, payload))
 
     @asynccontextmanager
-    async def _subscription(self, pattern: str) -> AsyncIterator[AsyncIterator[Message]]:
-        async with self._messages.listen() as feed:
+    async def _subscription(self, pattern: str, queue: str) -> AsyncIterator[AsyncIterator[Message]]:
+        async with self._messages.listen() as feed, self._commands.subscribed(pattern, queue) as token:
 
             async def matching() -> AsyncGenerator[Message, None]:
-                async for message in feed:
-                    if matches(pattern, message.topic):
+                async for message, chosen in feed:
+                    if token in chosen if queue else matches(pattern, message.topic):
                         yield message
 
             async with aclosing(matching()) as stream:
                 yield stream
 
-    def subscribe(self, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+    def subscribe(self, pattern: str, *, queue: str = "") -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """See `NodeApi`."""
-        return self._subscription(pattern)
+        return self._subscription(pattern, queue)
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Occurrence]]:
         """See `NodeApi`."""

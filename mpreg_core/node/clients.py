@@ -21,6 +21,7 @@ from mpreg_core.limits import (
     WIRE_VERSION,
 )
 from mpreg_core.node.actions import Invoke, Transmit
+from mpreg_core.node.messages import Messages
 from mpreg_core.node.registry import NodeRegistry
 from mpreg_core.node.requests import Outcome, Requests
 from mpreg_core.node.spread import Spread
@@ -56,7 +57,7 @@ class Session(Struct):
     """One client."""
 
     heard_ns: int
-    patterns: dict[str, None]
+    patterns: dict[tuple[str, str], int]  # (pattern, queue) -> token
     services: dict[str, None]
     calls: dict[str, None]
 
@@ -64,16 +65,20 @@ class Session(Struct):
 class Clients:
     """The sessions by where their connections come from."""
 
-    def __init__(self, state: NodeState, requests: Requests, registry: NodeRegistry, spread: Spread) -> None:
+    def __init__(
+        self, state: NodeState, requests: Requests, registry: NodeRegistry, spread: Spread, messages: Messages
+    ) -> None:
         self._state = state
         self._requests = requests
         self._registry = registry
         self._spread = spread
+        self._messages = messages
         self._frame = FrameEncoder(CLIENT_CHANNEL, state.id)
         self._sessions: dict[Endpoint, Session] = {}
         self._servers: dict[str, list[Endpoint]] = {}
         self._callers: dict[str, Endpoint] = {}  # who runs a call
         self._receivers: dict[str, tuple[Endpoint, ...]] = {}  # of the topics seen lately
+        self._in_groups: dict[int, tuple[Endpoint, str]] = {}  # token -> who, and the queue's name
         self._look_ns: int | None = None
         requests.hand_to_client = self._call
         requests.over = self._over
@@ -188,15 +193,27 @@ class Clients:
         self._send(source, done)
 
     def _subscribe(self, source: Endpoint, session: Session, subscribe: Subscribe) -> None:
+        key = (subscribe.pattern, subscribe.queue)
         if not subscribe.until_further_notice:
-            session.patterns.pop(subscribe.pattern, None)
-        elif len(session.patterns) >= CLIENT_SUBSCRIPTIONS_MAX or len(subscribe.pattern) > 255:
+            if key in session.patterns:
+                self._unsubscribe(session.patterns.pop(key))
+        elif len(session.patterns) >= CLIENT_SUBSCRIPTIONS_MAX:
             self._refuse(source, subscribe.number, "overloaded", f"at most {CLIENT_SUBSCRIPTIONS_MAX} subscriptions")
             return
-        else:
-            session.patterns[subscribe.pattern] = None
+        elif key not in session.patterns:
+            try:
+                token = session.patterns[key] = self._messages.subscribe(*key)
+            except MpregError as error:
+                self._refuse(source, subscribe.number, error.code, error.message)
+                return
+            if subscribe.queue:
+                self._in_groups[token] = (source, subscribe.queue)
         self._receivers.clear()
         self._send(source, Done(subscribe.number))
+
+    def _unsubscribe(self, token: int) -> None:
+        self._in_groups.pop(token, None)
+        self._messages.unsubscribe(token)
 
     def _refuse(self, source: Endpoint, number: int, code: str, message: str) -> None:
         self._send(source, Done(number, code, message))
@@ -214,8 +231,14 @@ class Clients:
             receivers = self._receivers[event.topic] = tuple(
                 source
                 for source, session in self._sessions.items()
-                if any(matches(pattern, event.topic) for pattern in session.patterns)
+                if any(not queue and matches(pattern, event.topic) for pattern, queue in session.patterns)
             )
+        chosen = [self._in_groups[token] for token in event.chosen if token in self._in_groups]
+        for source, queue in chosen:
+            is_plain = source in receivers
+            delivery = Delivery(event.id, event.topic, event.payload, event.origin, (queue,), is_plain)
+            self._send(source, delivery)
+            receivers = tuple(each for each in receivers if each != source)
         if receivers:
             self._send(receivers, Delivery(event.id, event.topic, event.payload, event.origin))
 
@@ -244,6 +267,8 @@ class Clients:
         if session is None:
             return
         self._receivers.clear()
+        for token in session.patterns.values():
+            self._unsubscribe(token)
         for service in session.services:
             self._no_longer(source, service)
         for call in tuple(session.calls):

@@ -11,33 +11,32 @@ from msgspec import msgpack
 from mpreg_core.contracts.events import ClusterChanged, MemberChanged, PoolJoined, PoolLeft, Published
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.ids import LOWER_POOL, UPPER_POOL, ClusterId, NodeId, Plane, PoolId, PoolTier, pool_id
-from mpreg_core.limits import EVENTS_PER_STEP_MAX, POOLS_MAX, WIRING_ROUNDS_MAX
+from mpreg_core.ids import LOWER_POOL, ClusterId, NodeId, Plane, pool_id
+from mpreg_core.limits import EVENTS_PER_STEP_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
 from mpreg_core.node.clients import Clients
 from mpreg_core.node.decisions import Decisions
 from mpreg_core.node.drops import Drops
 from mpreg_core.node.hierarchy import Hierarchy
-from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.keeping import STATE_JOURNAL, Keeping
 from mpreg_core.node.leases import Leases
 from mpreg_core.node.locating import Locating
 from mpreg_core.node.merging import Merging
+from mpreg_core.node.messages import Messages
 from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, PartsOf, Remembered, journal_name
 from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.pools import Pools
 from mpreg_core.node.registry import NodeRegistry
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.requests import Requests
 from mpreg_core.node.spread import Spread
 from mpreg_core.node.state import NodeState
 from mpreg_core.node.wiring import CONTROLS, WIRES
-from mpreg_core.state.items import ItemStore
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.client import FROM_CLIENT
 from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
-from mpreg_core.wire.control import Welcome
 from mpreg_core.wire.envelope import CLIENT_CHANNEL, CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
@@ -55,7 +54,8 @@ class NodeCore:
         self.replication = Replication(self.state)
         self.leases = Leases(self.state, self.replication)
         self.keeping = Keeping(self.state, self.replication.store)
-        self.merging = Merging(self.state, self.replication)
+        self.messages = Messages(self.state)
+        self.merging = Merging(self.state, self.replication, self.messages)
         self.joining = Joining(self.state)
         self.admission = Admission(self.state, self.joining, self.merging.take_spread)
         self.registry = NodeRegistry(self.state)
@@ -63,10 +63,12 @@ class NodeCore:
         self._locating = Locating(self.state, self.registry)
         self.requests = Requests(self.state, self._locating)
         self.decisions = Decisions(self.state, self.replication)
-        self.spread = Spread(self.state)
-        self.clients = Clients(self.state, self.requests, self.registry, self.spread)
-        self._timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients, self.leases)
-        self._channels: dict[int, tuple[PoolStack, Hosted]] = {}
+        self.spread = Spread(self.state, self.messages)
+        self.clients = Clients(self.state, self.requests, self.registry, self.spread, self.messages)
+        timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
+        self._timed = (*timed, self.leases, self.messages)
+        self.pools = Pools(self.state, self.merging, self.joining, self.registry, self._drain_events)
+        self.pools.entered = (self.replication.fill, self.messages.on_entered)
         self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame))
         self._clients = MessageDecoder(FROM_CLIENT)
@@ -86,9 +88,9 @@ class NodeCore:
         settings = state.settings
         lower = LOWER_POOL[settings.tier]
         if lower is not None:
-            self._enter(pool_id(lower, settings.region if lower == "regional" else settings.id), lower, via="")
+            self.pools.enter(pool_id(lower, settings.region if lower == "regional" else settings.id), lower, via="")
         if settings.tier == "global":
-            self._enter("global", "global", via="")
+            self.pools.enter("global", "global", via="")
         self.hierarchy.start()
         self.joining.start()
         if not self.joining.needed:
@@ -282,7 +284,7 @@ class NodeCore:
         source = envelope.source
         if source == self.state.id:
             raise FrameError("own_id", "a frame that claims to come from this node")
-        place = self._channels.get(envelope.channel)
+        place = self.pools.channels.get(envelope.channel)
         if place is not None:
             stack, hosted = place
             stack.receive(hosted, source, envelope.body)
@@ -309,86 +311,13 @@ class NodeCore:
             self._heard[source] = self.state.now_ns
             stack.call(stack.detector, "on_evidence", source, "heard")
 
-    def on_welcome(self, source: NodeId, welcome: Welcome) -> None:
-        """A pool takes this node in."""
-        state = self.state
-        if state.life == "stopped":
-            return
-        tier: PoolTier = UPPER_POOL[state.settings.tier]
-        stack = state.stacks.get(welcome.pool)
-        if stack is None:
-            if welcome.pool.partition(":")[0] != tier or (self.joining.attached() and self.joining.at_home()):
-                return
-            stack = self._enter(welcome.pool, tier, via=source)
-        self.merging.take_all(stack, welcome.members, "welcome")
-        if stack.tier == tier and state.settings.tier != tier:
-            self._attach(stack, source)
-        elif stack.tier == tier:
-            self._settle()
-
-    def _attach(self, stack: PoolStack, source: NodeId) -> None:
-        """The hub that leads the pool is the parent now; pools of the same tier joined before are left."""
-        state = self.state
-        leader = stack.table.member(source)
-        if leader is None or leader.tier != stack.tier:
-            leading = [member for member in stack.table.present() if member.tier == stack.tier]
-            leader = leading[0] if leading else None
-        if leader is None or (self.joining.attached() and state.parent != leader.id and self.joining.at_home()):
-            return
-        previous = state.parent
-        self.joining.attach(leader.id, "joined")
-        self.joining.on_accepted()
-        for other in [other for other in state.stacks.values() if other.tier == stack.tier and other is not stack]:
-            self._exit(other, f"attached to {leader.id}")
-        if previous != leader.id:
-            self.merging.announce()
-            self.registry.publish(stack)
-        self._settle()
-
-    def _settle(self) -> None:
-        """The node has found its place above."""
-        if self.state.life == "joining":
-            self.state.set_life("ready")
-            self._remember()
-
-    # pools
-
-    def _enter(self, pool: PoolId, tier: PoolTier, via: NodeId) -> PoolStack:
-        state = self.state
-        existing = state.stacks.get(pool)
-        if existing is not None:
-            return existing
-        assert len(state.stacks) < POOLS_MAX
-        holder: list[PoolStack] = []
-        items = ItemStore(self.merging.judges(lambda: holder[0]))
-        stack = PoolStack(state, pool, tier, state.parts_of(tier), items)
-        holder.append(stack)
-        state.add_stack(stack)
-        for hosted in stack.hosted:
-            self._channels[hosted.channel] = (stack, hosted)
-        self.merging.introduce(stack)
-        self.replication.fill(stack)
-        state.emit(stack, PoolJoined(via, len(stack.table)))
-        return stack
-
-    def _exit(self, stack: PoolStack, reason: str) -> None:
-        self.merging.say_goodbye(stack)
-        self._drain_events()
-        for hosted in stack.hosted:
-            self._channels.pop(hosted.channel, None)
-        self.state.remove_stack(stack)
-        self.state.notify(stack, PoolLeft(reason))
-
     # bounds
 
     def _maintain(self) -> None:
         """Now and then: forget what is long gone, write down what a restart needs."""
         state = self.state
         state.maintain_ns = state.now_ns + MAINTAIN_NS
-        for stack in state.lowest_first():
-            for node in stack.table.reap(state.now_ns):
-                stack.items.remove(f"m/{node}")
-                stack.hubs.pop(node, None)
+        self.pools.reap()
         self._heard = {node: at for node, at in self._heard.items() if state.now_ns - at < MAINTAIN_NS}
         self._remember()
 

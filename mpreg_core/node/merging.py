@@ -11,7 +11,6 @@ from mpreg_core.contracts.events import (
     ClusterChanged,
     Delivered,
     MemberChanged,
-    Published,
     RoundTrip,
     Verdict,
 )
@@ -22,6 +21,7 @@ from mpreg_core.membership.federation import HubSummary, decode_summary, order
 from mpreg_core.membership.pool import Outcome
 from mpreg_core.node import topics
 from mpreg_core.node.actions import StopNode
+from mpreg_core.node.messages import Messages
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
@@ -41,15 +41,17 @@ heard leave is taken for a dead voter.
 class Merging:
     """The one place where a record becomes truth at this node."""
 
-    def __init__(self, state: NodeState, replication: Replication) -> None:
+    def __init__(self, state: NodeState, replication: Replication, messages: Messages) -> None:
         self._state = state
         self._replication = replication
+        self._messages = messages
         self._topics: dict[str, Callable[[PoolStack, Item], None]] = {
             topics.MEMBER: self._on_member,
             topics.HUB: self._on_hub,
             topics.CLUSTER: self._on_cluster,
             topics.STATE: self._on_state,
-            topics.MESSAGE: self._on_published,
+            topics.MESSAGE: messages.on_gossip,
+            topics.INTEREST: messages.on_record,
             topics.PROBE: self._on_probe,
         }
 
@@ -85,6 +87,9 @@ class Merging:
             topics.MEMBER: guarded(lambda item: stack().table.is_news(topics.members.decode(item.payload))),
             topics.HUB: guarded(lambda item: self._newer_hub(stack(), decode_summary(item.payload))),
             topics.CLUSTER: guarded(lambda item: self._newer_cluster(stack(), item)),
+            topics.INTEREST: guarded(
+                lambda item: self._messages.is_news(stack(), topics.interests.decode(item.payload))
+            ),
             topics.STATE: guarded(lambda item: self._replication.is_news(item.key, item.payload)),
         }
 
@@ -133,20 +138,6 @@ class Merging:
 
     def _on_state(self, stack: PoolStack, item: Item) -> None:
         self._replication.on_remote(stack, item)
-
-    def _on_published(self, stack: PoolStack, item: Item) -> None:
-        record = topics.messages.decode(item.payload)
-        stack.items.mark_seen(item.stamp)
-        relayed = False
-        for other in self._state.stacks.values():
-            if other is not stack and other.items.is_news(item):
-                other.publish(item)
-                relayed = True
-        if relayed or not self._seen_elsewhere(stack, item):
-            self._state.emit(stack, Published(record.id, record.topic, record.payload, record.origin))
-
-    def _seen_elsewhere(self, stack: PoolStack, item: Item) -> bool:
-        return any(other is not stack and not other.items.is_news(item) for other in self._state.stacks.values())
 
     def _on_probe(self, stack: PoolStack, item: Item) -> None:
         record = topics.probes.decode(item.payload)

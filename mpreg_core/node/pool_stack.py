@@ -22,6 +22,7 @@ from mpreg_core.membership.federation import HubSummary
 from mpreg_core.membership.pool import PoolTable
 from mpreg_core.node.actions import Transmit
 from mpreg_core.node.hosted import Hosted
+from mpreg_core.node.interests import Wants
 from mpreg_core.node.parts import Part, PoolParts, journal_name
 from mpreg_core.node.state import NodeState
 from mpreg_core.state.items import ItemStore
@@ -52,6 +53,8 @@ class PoolStack:
         self.hub: NodeId | None = None
         self.hubs: dict[NodeId, HubSummary] = {}
         self.clusters: dict[NodeId, Cluster] = {}
+        self.wants: dict[NodeId, Wants] = {}
+        self.entered_ns = state.now_ns
 
     def _build(self, part: Part) -> Hosted:
         return Hosted(self._state.settings.federation, self.pool, self._state.id, part, self._machine(part))

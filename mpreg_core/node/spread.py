@@ -4,11 +4,12 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
-from mpreg_core.contracts.events import Published, SpreadMeasured
+from mpreg_core.contracts.events import SpreadMeasured
 from mpreg_core.errors import InvalidInputError, PayloadTooLargeError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX
 from mpreg_core.node import topics
+from mpreg_core.node.messages import Messages
 from mpreg_core.node.state import NodeState
 from mpreg_core.wire.control import Received
 
@@ -28,8 +29,9 @@ class Probe(Struct):
 class Spread:
     """Publishes, and counts the answers to test messages; the newest `PROBES_MAX` are remembered."""
 
-    def __init__(self, state: NodeState) -> None:
+    def __init__(self, state: NodeState, messages: Messages) -> None:
         self._state = state
+        self._messages = messages
         self._probes: OrderedDict[str, Probe] = OrderedDict()
         self._sequence = 0
 
@@ -38,7 +40,7 @@ class Spread:
         return f"{self._state.id}-{self._state.settings.started_ms:x}-{self._sequence}"
 
     def publish(self, topic: str, payload: bytes) -> str:
-        """Publish a message in all pools of this node; hubs relay it to the rest. Gives its id.
+        """Publish a message to whoever subscribed, in this node's pools and beyond. Gives its id.
 
         Raises `InvalidInputError`, `PayloadTooLargeError`.
         """
@@ -48,10 +50,7 @@ class Spread:
             raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(payload)}")
         state = self._state
         record = topics.MessageRecord(self._new_id(), topic, payload, state.id)
-        item = topics.message_item(record, state.wall_ms)
-        for stack in state.lowest_first():
-            stack.publish(item)
-        state.emit(None, Published(record.id, topic, payload, state.id))
+        self._messages.send(record)
         return record.id
 
     def measure(self) -> tuple[str, int]:

@@ -9,8 +9,8 @@ from mpreg_core.ids import NodeId
 from mpreg_core.membership.federation import HubSummary, encode_summary
 from mpreg_core.state.items import make_stamp
 
-MEMBER, HUB, CLUSTER, STATE, MESSAGE, PROBE = "m", "h", "c", "s", "e", "t"
-"""A member's record, a hub's summary, a cluster served by a member, a replicated key, a message, a test message."""
+MEMBER, HUB, CLUSTER, STATE, MESSAGE, PROBE, INTEREST = "m", "h", "c", "s", "e", "t", "i"
+"""A member, a hub's summary, a cluster served by a member, a replicated key, a message, a test message, wishes."""
 
 
 class ClusterRecord(Struct, frozen=True, array_like=True):
@@ -31,6 +31,20 @@ class MessageRecord(Struct, frozen=True, array_like=True):
     origin: NodeId
 
 
+class InterestRecord(Struct, frozen=True, array_like=True):
+    """Which messages are wanted at a member and beyond it. The member alone writes it: in its life, by a sequence.
+
+    `groups` are pattern and name of queue groups; `bits` a filter (`interests.Filter`) in place of too many patterns.
+    """
+
+    node: NodeId
+    life: int
+    sequence: int
+    patterns: tuple[str, ...] = ()
+    groups: tuple[tuple[str, str], ...] = ()
+    bits: bytes = b""
+
+
 class ProbeRecord(Struct, frozen=True, array_like=True):
     """A test message; whoever gets it tells the origin."""
 
@@ -41,6 +55,7 @@ class ProbeRecord(Struct, frozen=True, array_like=True):
 members = msgpack.Decoder(Member)
 clusters = msgpack.Decoder(ClusterRecord)
 messages = msgpack.Decoder(MessageRecord)
+interests = msgpack.Decoder(InterestRecord)
 probes = msgpack.Decoder(ProbeRecord)
 
 
@@ -76,6 +91,11 @@ def state_item(key: str, payload: bytes, origin: NodeId, born_ms: int) -> Item:
 def message_item(record: MessageRecord, born_ms: int) -> Item:
     """A published message as an item: delivered once, not kept."""
     return _item(f"{MESSAGE}/{record.id}", msgpack.encode(record), record.origin, born_ms, BULK, kept=False)
+
+
+def interest_item(record: InterestRecord, born_ms: int) -> Item:
+    """Which messages a member wants as an item."""
+    return _item(f"{INTEREST}/{record.node}", msgpack.encode(record), record.node, born_ms, NORMAL)
 
 
 def probe_item(record: ProbeRecord, born_ms: int) -> Item:

@@ -19,7 +19,7 @@ from mpreg_core.contracts.events import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.node.pool_stack import PoolStack
-from mpreg_core.wire.control import Goodbye, Hello, Received, Refused, Welcome
+from mpreg_core.wire.control import Deliver, Goodbye, Hello, Received, Refused, Welcome
 
 if TYPE_CHECKING:
     from mpreg_core.node.core import NodeCore
@@ -45,6 +45,8 @@ def _delivered(core: "NodeCore", stack: PoolStack, event: Event) -> None:
 
 def _member_changed(core: "NodeCore", stack: PoolStack, event: Event) -> None:
     assert isinstance(event, MemberChanged)
+    if event.change != "updated":
+        core.messages.on_members()
     if event.member.id == core.state.parent and event.change in ("failed", "left", "updated"):
         core.joining.hurry()
 
@@ -86,7 +88,7 @@ def _hello(core: "NodeCore", source: NodeId, message: Any) -> None:
 
 
 def _welcome(core: "NodeCore", source: NodeId, message: Any) -> None:
-    core.on_welcome(source, message)
+    core.pools.on_welcome(source, message)
 
 
 def _refused(core: "NodeCore", source: NodeId, message: Any) -> None:
@@ -95,6 +97,10 @@ def _refused(core: "NodeCore", source: NodeId, message: Any) -> None:
 
 def _received(core: "NodeCore", source: NodeId, message: Any) -> None:
     core.spread.on_received(source, message)
+
+
+def _deliver(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.messages.on_deliver(source, message)
 
 
 def _goodbye(core: "NodeCore", source: NodeId, message: Any) -> None:
@@ -107,5 +113,6 @@ CONTROLS: dict[type, Callable[["NodeCore", NodeId, Any], None]] = {
     Refused: _refused,
     Received: _received,
     Goodbye: _goodbye,
+    Deliver: _deliver,
 }
 """Core's own messages."""

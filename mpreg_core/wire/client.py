@@ -54,11 +54,12 @@ class Publish(Struct, frozen=True, array_like=True, tag=5):
 
 
 class Subscribe(Struct, frozen=True, array_like=True, tag=6):
-    """Send what matches a pattern from now on, or no longer; `Done` follows."""
+    """Send what matches a pattern from now on, or no longer; of a `queue` group one member gets it. `Done` follows."""
 
     number: int
     pattern: str
     until_further_notice: bool = True
+    queue: str = ""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=7):
@@ -96,12 +97,17 @@ class Call(Struct, frozen=True, array_like=True, tag=10):
 
 
 class Delivery(Struct, frozen=True, array_like=True, tag=11):
-    """A message that matches one of the client's patterns or several; it comes once."""
+    """A message that matches one of the client's patterns or several; it comes once.
+
+    `queues` are the groups for which it comes; `plain` whether it comes for a subscription outside of groups, too.
+    """
 
     id: str
     topic: str
     payload: bytes
     origin: NodeId
+    queues: tuple[str, ...] = ()
+    plain: bool = True
 
 
 class Done(Struct, frozen=True, array_like=True, tag=12):

@@ -51,4 +51,17 @@ class Goodbye(Struct, frozen=True, array_like=True, tag=5):
     member: Member
 
 
-Control = Hello | Welcome | Refused | Received | Goodbye
+class Deliver(Struct, frozen=True, array_like=True, tag=6):
+    """A published message, straight to a member of a pool that wants it: a message's item of that pool.
+
+    `served` are the queue groups that have it, or will have it by another way.
+    """
+
+    pool: PoolId
+    key: str
+    payload: bytes
+    born_ms: int
+    served: tuple[str, ...] = ()
+
+
+Control = Hello | Welcome | Refused | Received | Goodbye | Deliver

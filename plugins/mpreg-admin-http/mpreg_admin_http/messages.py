@@ -358,9 +358,10 @@ class PublishBody(Input, frozen=True):
 
 
 class SubscribeQuery(Input, frozen=True):
-    """`*` stands for one word of a topic, `#` for the rest."""
+    """`*` stands for one word of a topic, `#` for the rest. Of those that name the same `queue` one gets a message."""
 
     pattern: Name
+    queue: str = ""
 
 
 # admin

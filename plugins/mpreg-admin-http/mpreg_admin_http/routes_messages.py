@@ -27,7 +27,7 @@ async def publish(call: Call[Nothing, PublishBody]) -> Message:
 
 async def subscribe(call: Call[SubscribeQuery, Nothing]) -> EventStream:
     async def source(sink: Sink) -> None:
-        async with call.node.subscribe(call.query.pattern) as messages:
+        async with call.node.subscribe(call.query.pattern, queue=call.query.queue) as messages:
             await sink.open()
             async for message in messages:
                 await sink.write(frame(json.encode(message)))

@@ -83,6 +83,34 @@ async def test_a_request_crosses_the_tree_between_clients_of_two_nodes(node):
                     assert (await anext(messages)).origin == "l"
 
 
+async def test_clients_of_a_queue_share_the_messages_and_the_others_get_all(node):
+    async with hub_with(node) as (hub, client), Client(hub.status().node.routing) as other:
+        got = []
+
+        async def take(name, messages):
+            async for message in messages:
+                got.append((name, message.payload))
+
+        async with (
+            client.subscribe("jobs.*", queue="w") as first,
+            client.subscribe("jobs.#", queue="w") as second,
+            other.subscribe("jobs.*", queue="w") as third,
+            other.subscribe("jobs.*") as all_of_them,
+            anyio.create_task_group() as tasks,
+        ):
+            for name, messages in (("1", first), ("2", second), ("3", third), ("all", all_of_them)):
+                tasks.start_soon(take, name, messages)
+            for number in range(30):
+                await client.publish("jobs.mail", number)
+            with anyio.fail_after(5):
+                while len(got) < 60:
+                    await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+        assert sorted(payload for name, payload in got if name == "all") == list(range(30))
+        assert sorted(payload for name, payload in got if name != "all") == list(range(30))
+        assert {name for name, _ in got} == {"1", "2", "3", "all"}
+
+
 async def test_errors_come_out_as_what_they_are(node):
     async def broken(request):
         raise ValueError("no")

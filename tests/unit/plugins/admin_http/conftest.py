@@ -277,10 +277,10 @@ class FakeNode:
         return message
 
     @asynccontextmanager
-    async def subscribe(self, pattern: str) -> AsyncIterator[AsyncIterator[Message]]:
+    async def subscribe(self, pattern: str, *, queue: str = "") -> AsyncIterator[AsyncIterator[Message]]:
         self.fail_if_told()
-        async with self._queue("messages") as queue:
-            yield queue
+        async with self._queue("messages") as messages:
+            yield messages
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[Occurrence]]:

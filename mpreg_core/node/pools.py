@@ -1,0 +1,113 @@
+"""The pools that a node is in: entering, finding its place above, and leaving."""
+
+from collections.abc import Callable, Sequence
+
+from mpreg_core.contracts.events import PoolJoined, PoolLeft
+from mpreg_core.ids import UPPER_POOL, NodeId, PoolId, PoolTier
+from mpreg_core.limits import POOLS_MAX
+from mpreg_core.node.hosted import Hosted
+from mpreg_core.node.joining import Joining
+from mpreg_core.node.merging import Merging
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.registry import NodeRegistry
+from mpreg_core.node.state import NodeState
+from mpreg_core.node.topics import INTEREST, MEMBER
+from mpreg_core.state.items import ItemStore
+from mpreg_core.wire.control import Welcome
+
+
+class Pools:
+    """`channels` are the machines of all pools by the channel of their frames; `entered` is told of each new pool.
+
+    `drain` has the facts of this step wired at once: a pool that is left must have heard the last of them.
+    """
+
+    def __init__(
+        self, state: NodeState, merging: Merging, joining: Joining, registry: NodeRegistry, drain: Callable[[], None]
+    ) -> None:
+        self._state = state
+        self._merging = merging
+        self._joining = joining
+        self._registry = registry
+        self._drain = drain
+        self.channels: dict[int, tuple[PoolStack, Hosted]] = {}
+        self.entered: Sequence[Callable[[PoolStack], None]] = ()
+
+    def on_welcome(self, source: NodeId, welcome: Welcome) -> None:
+        """A pool takes this node in."""
+        state = self._state
+        if state.life == "stopped":
+            return
+        tier: PoolTier = UPPER_POOL[state.settings.tier]
+        stack = state.stacks.get(welcome.pool)
+        if stack is None:
+            if welcome.pool.partition(":")[0] != tier or (self._joining.attached() and self._joining.at_home()):
+                return
+            stack = self.enter(welcome.pool, tier, via=source)
+        self._merging.take_all(stack, welcome.members, "welcome")
+        if stack.tier == tier and state.settings.tier != tier:
+            self._attach(stack, source)
+        elif stack.tier == tier:
+            self._settle()
+
+    def _attach(self, stack: PoolStack, source: NodeId) -> None:
+        """The hub that leads the pool is the parent now; pools of the same tier joined before are left."""
+        state = self._state
+        leader = stack.table.member(source)
+        if leader is None or leader.tier != stack.tier:
+            leading = [member for member in stack.table.present() if member.tier == stack.tier]
+            leader = leading[0] if leading else None
+        if leader is None or (self._joining.attached() and state.parent != leader.id and self._joining.at_home()):
+            return
+        previous = state.parent
+        self._joining.attach(leader.id, "joined")
+        self._joining.on_accepted()
+        for other in [other for other in state.stacks.values() if other.tier == stack.tier and other is not stack]:
+            self._leave(other, f"attached to {leader.id}")
+        if previous != leader.id:
+            self._merging.announce()
+            self._registry.publish(stack)
+        self._settle()
+
+    def _settle(self) -> None:
+        """The node has found its place above; that is worth writing down."""
+        if self._state.life == "joining":
+            self._state.set_life("ready")
+            self._state.maintain_ns = self._state.now_ns
+
+    def enter(self, pool: PoolId, tier: PoolTier, via: NodeId) -> PoolStack:
+        """Be in a pool from now on."""
+        state = self._state
+        existing = state.stacks.get(pool)
+        if existing is not None:
+            return existing
+        assert len(state.stacks) < POOLS_MAX
+        holder: list[PoolStack] = []
+        items = ItemStore(self._merging.judges(lambda: holder[0]))
+        stack = PoolStack(state, pool, tier, state.parts_of(tier), items)
+        holder.append(stack)
+        state.add_stack(stack)
+        for hosted in stack.hosted:
+            self.channels[hosted.channel] = (stack, hosted)
+        self._merging.introduce(stack)
+        for told in self.entered:
+            told(stack)
+        state.emit(stack, PoolJoined(via, len(stack.table)))
+        return stack
+
+    def _leave(self, stack: PoolStack, reason: str) -> None:
+        self._merging.say_goodbye(stack)
+        self._drain()
+        for hosted in stack.hosted:
+            self.channels.pop(hosted.channel, None)
+        self._state.remove_stack(stack)
+        self._state.notify(stack, PoolLeft(reason))
+
+    def reap(self) -> None:
+        """Forget members that are long gone, and what they said of themselves."""
+        for stack in self._state.lowest_first():
+            for node in stack.table.reap(self._state.now_ns):
+                stack.items.remove(f"{MEMBER}/{node}")
+                stack.items.remove(f"{INTEREST}/{node}")
+                stack.hubs.pop(node, None)
+                stack.wants.pop(node, None)
