@@ -42,6 +42,8 @@ from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver
 
 STAY_S = 5.0
+QUIET_S = 0.1
+"""A client may have asked just before it heard that the node stops: so long no request may come in."""
 
 
 class State:
@@ -341,7 +343,11 @@ class RunningNode:
         await self.drain()
         core = self._driver.core
         with anyio.move_on_after(grace_s):
-            while len(core.requests):
+            quiet_s = QUIET_S if len(core.clients) else 0.0
+            since = anyio.current_time()
+            while len(core.requests) or anyio.current_time() - since < quiet_s:
+                if len(core.requests):
+                    since = anyio.current_time()
                 await anyio.sleep(0.01)
         self._driver.carry_out(core.leave(clock.now_ns()))
         with anyio.move_on_after(STAY_S):
