@@ -1,6 +1,7 @@
 """Three nodes of one pool through kills, stops, cuts, losses and a clock that jumps, while clients work.
 
-What the clients saw is judged: linearizable operations by the checker, eventual writes by being there in the end.
+What the clients saw is judged: linearizable operations by the checker, eventual writes by being there in the end,
+watched changes by coming in one order everywhere.
 """
 
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from chaos import Client, Record, Wires, clients_of
 from network_hosts import ApiInside, network_of
+from watching import disagreement, watchers_of
 
 from mpreg_core.sim.linearizability import not_linearizable, register
 
@@ -140,7 +142,7 @@ def test_what_clients_saw_through_all_troubles_is_linearizable_and_no_acknowledg
         enough = record.answered + STEP
         tools.until(lambda: record.answered >= enough, 40, "clients are answered")
 
-    with clients_of(pool.values(), record):
+    with watchers_of(pool, hosts) as watchers, clients_of(pool.values(), record):
         progress()
         for trouble in (
             troubles.killed(ONE),
@@ -160,7 +162,11 @@ def test_what_clients_saw_through_all_troubles_is_linearizable_and_no_acknowledg
         progress()
     assert not_linearizable(record.history, register, None) == ""
     unknown = sum(operation.ended_s is None for operation in record.history)
-    sys.stdout.write(f"{len(record.history)} operations, {unknown} of unknown end, {len(record.eventual)} eventual\n")
+    changes = [len(stretch) for watcher in watchers for stretch in watcher.seen]
+    sys.stdout.write(f"{len(record.history)} operations, {unknown} of unknown end, {len(record.eventual)} eventual; ")
+    sys.stdout.write(f"{sum(changes)} changes watched in {len(changes)} stretches\n")
+    assert min(sum(map(len, watcher.seen)) for watcher in watchers) > STEP
+    assert disagreement(watchers) == ""
 
     def missing():
         return [
