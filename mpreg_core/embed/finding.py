@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 from mpreg_core.contracts.api import Candidate, Cluster, Json
 from mpreg_core.contracts.members import Coordinates
+from mpreg_core.ids import LOWER_POOL, NodeId
 from mpreg_core.node.core import NodeCore
 from mpreg_core.registry.selection import rank
+
+HUBS_ASKED_MAX = 8
 
 
 def discover_here(core: NodeCore, service: str, near: Coordinates | None, limit: int) -> Sequence[Candidate]:
@@ -27,6 +30,19 @@ def discover_here(core: NodeCore, service: str, near: Coordinates | None, limit:
     if near is not None:
         rtts = {}
     return rank(service, known.values(), near=near or here, rtts_ns=rtts, limit=limit)
+
+
+def may_know(core: NodeCore, service: str, *, below: bool) -> list[NodeId]:
+    """Hubs to ask for a service that is not known here: their summary was cut. Only those below this node if wanted."""
+    lower = LOWER_POOL[core.state.settings.tier]
+    stacks = [stack for stack in core.state.lowest_first() if not below or stack.tier == lower]
+    found = {
+        hub.hub: None
+        for stack in stacks
+        for hub in stack.hubs.values()
+        if hub.services is not None and hub.status == "alive" and hub.services.may_have(service)
+    }
+    return [hub for hub in sorted(found) if hub != core.state.id][:HUBS_ASKED_MAX]
 
 
 def registry_status(core: NodeCore) -> Json:

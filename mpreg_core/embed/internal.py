@@ -37,11 +37,12 @@ class StateCall(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DiscoverCall(msgspec.Struct, forbid_unknown_fields=True):
-    """Where is a service, as the asked node knows."""
+    """Where is a service, as the asked node knows; `down` = and the hubs below it."""
 
     service: str
     near: Coordinates | None = None
     limit: int = 10
+    down: bool = False
 
 
 class ClustersCall(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,7 +86,7 @@ def handlers(node: "RunningNode") -> dict[str, Handler]:
 
     async def discover(request: Request) -> Json:
         call = _decode(request, DiscoverCall)
-        return to_json(await node.discover(call.service, near=call.near, limit=min(call.limit, 100)))
+        return to_json(await node.find(call.service, call.near, min(call.limit, 100), down=call.down))
 
     async def clusters(request: Request) -> Json:
         call = _decode(request, ClustersCall)

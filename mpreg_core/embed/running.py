@@ -1,7 +1,7 @@
 """A running node as programs and services see it: the `NodeApi`, made of reads and commands over one driver."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 
 import anyio
 import msgspec
@@ -31,12 +31,12 @@ from mpreg_core.contracts.members import Coordinates
 from mpreg_core.contracts.router import Policy
 from mpreg_core.embed import internal
 from mpreg_core.embed.commands import Commands, decision_from
-from mpreg_core.embed.finding import discover_here, registry_status
+from mpreg_core.embed.finding import discover_here, may_know, registry_status
 from mpreg_core.embed.reads import Reads
 from mpreg_core.embed.streams import Broadcast
 from mpreg_core.embed.vitals import Vitals
-from mpreg_core.errors import NotFoundError, UnavailableError
-from mpreg_core.ids import LOWER_POOL
+from mpreg_core.errors import NotFoundError, RequestError, UnavailableError
+from mpreg_core.ids import LOWER_POOL, NodeId
 from mpreg_core.node.topics import matches
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver
@@ -306,16 +306,29 @@ class RunningNode:
         return reply.payload
 
     async def discover(self, service: str, *, near: Coordinates | None = None, limit: int = 10) -> Sequence[Candidate]:
-        """See `NodeApi`: from what is known here, else from the hub above."""
+        """See `NodeApi`: from what is known here, else from hubs that may know more, else from the hub above."""
+        return await self.find(service, near, limit, down=False)
+
+    async def find(self, service: str, near: Coordinates | None, limit: int, *, down: bool) -> Sequence[Candidate]:
+        """Discover; `down` asks nobody above, as whoever asks is there."""
         core = self._driver.core
         found = discover_here(core, service, near, limit)
-        if found or core.state.parent is None:
+        if found:
             return found
-        call = internal.to_json(internal.DiscoverCall(service, near, limit))
+        for hub in may_know(core, service, below=down):
+            with suppress(RequestError, NotFoundError):  # it may not have it after all, or be gone
+                if found := await self._ask_where(hub, internal.DiscoverCall(service, near, limit, True)):
+                    return found
+        if down or core.state.parent is None:
+            return []
         try:
-            reply = await self._commands.request(internal.DISCOVER, call, target=core.state.parent, idempotent=True)
+            return await self._ask_where(core.state.parent, internal.DiscoverCall(service, near, limit))
         except NotFoundError:
             return []
+
+    async def _ask_where(self, hub: NodeId, call: internal.DiscoverCall) -> Sequence[Candidate]:
+        asked = internal.to_json(call)
+        reply = await self._commands.request(internal.DISCOVER, asked, target=hub, idempotent=True)
         return msgspec.convert(reply.payload, list[Candidate])
 
     # life

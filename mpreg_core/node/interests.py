@@ -6,54 +6,46 @@ themselves; else what one hub has from another would come back to it for ever.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+from collections.abc import Iterable
 
 from mpreg_core.errors import InvalidInputError, OverloadedError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import INTEREST_GROUPS_MAX, INTEREST_PATTERNS_MAX, SUBSCRIPTIONS_MAX
 from mpreg_core.node.topics import InterestRecord, matches
+from mpreg_core.registry.bloom import Bloom
 
 TOPIC_CHARACTERS_MAX = 255
 FILTER_BYTES = 8_192
-_HASHES = 4
 
 
 class Filter:
-    """A Bloom filter (Bloom 1970) over the words with which patterns begin: up to their first `*` or `#`.
+    """What patterns begin with, up to their first `*` or `#`, in bounded size.
 
     A topic may be wanted if one of its beginnings is inside. With 5,000 patterns about two of a hundred topics that
     nobody wants pass; a message then crosses a link for nothing.
     """
 
-    def __init__(self, bits: bytes = bytes(FILTER_BYTES)) -> None:
-        self._bits = int.from_bytes(bits.ljust(FILTER_BYTES, b"\0")[:FILTER_BYTES], "little")
+    def __init__(self, content: bytes = b"") -> None:
+        self._beginnings = Bloom(FILTER_BYTES, content)
 
     def add(self, pattern: str) -> None:
         """A pattern is wanted."""
         words = pattern.split(".")
         end = next((at for at, word in enumerate(words) if word in ("*", "#")), len(words))
-        for bit in _hashes(words[:end]):
-            self._bits |= 1 << bit
+        self._beginnings.add(".".join(words[:end]))
 
-    def merge(self, bits: bytes) -> None:
+    def merge(self, content: bytes) -> None:
         """What another filter holds is wanted."""
-        self._bits |= Filter(bits)._bits
+        self._beginnings.merge(content)
 
     def may_want(self, topic: str) -> bool:
         """False only if no pattern inside matches."""
         words = topic.split(".")
-        return any(all(self._bits >> bit & 1 for bit in _hashes(words[:length])) for length in range(len(words) + 1))
+        return any(".".join(words[:length]) in self._beginnings for length in range(len(words) + 1))
 
     def as_bytes(self) -> bytes:
         """For a record."""
-        return self._bits.to_bytes(FILTER_BYTES, "little").rstrip(b"\0")
-
-
-def _hashes(words: list[str]) -> Iterator[int]:
-    digest = blake2b("\n".join(words).encode(errors="replace"), digest_size=4 * _HASHES).digest()
-    for at in range(0, len(digest), 4):
-        yield int.from_bytes(digest[at : at + 4], "big") % (FILTER_BYTES * 8)
+        return self._beginnings.content()
 
 
 class Wants:

@@ -149,14 +149,14 @@ class Locating:
             return False
         if cluster is not None:
             return cluster in services.ids
-        return service in services.services
+        return services.may_have(service)
 
     def _offer(self, hub: HubSummary, service: str) -> Cluster | None:
         """The hub as one cluster, named after the hub, to rank it among others."""
         assert hub.services is not None
         offer = hub.services.offer(service)
-        if offer is None:
-            return Cluster(id=hub.hub, services=(service,), hub=hub.hub, region=hub.region)
+        if offer is None:  # by a cluster's name, or by a service's that may be there: after those that surely are
+            return Cluster(id=hub.hub, services=(service,), hub=hub.hub, region=hub.region, status="degraded")
         return structs.replace(offer, id=hub.hub, hub=hub.hub) if offer.status != "unhealthy" else None
 
     def _hubs(self) -> list[HubSummary]:

@@ -1,6 +1,6 @@
 """Summaries: what a hub tells the federation of its clusters, in bounded size, and how a region's hubs become one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, takewhile
 from typing import Annotated, TypeAlias
 
@@ -11,11 +11,15 @@ from mpreg_core import limits
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.members import Coordinates
 from mpreg_core.ids import ClusterId, NodeId, Region
+from mpreg_core.registry.bloom import Bloom
 from mpreg_core.registry.selection import HEALTH_ORDER
 from mpreg_core.registry.validation import CAPACITY_MAX, LOAD_MAX, Status
 
 SUMMARY_BYTES_MAX = limits.ITEM_BYTES_MAX // 2
 """It travels inside a hub's own summary, whose ids need the other half of an item."""
+
+NAMES_BYTES = 16_384
+"""Of the names of all services: with 10,000 of them one in two hundred others seems to be there."""
 
 NUMBERS_BYTES = 128
 """What the numbers, framing and fixed words of one line take on the wire at most, beside its names."""
@@ -47,7 +51,8 @@ class ServiceSummary(Struct, frozen=True, array_like=True):
     """All that a hub tells of what is below it. Fields are only ever appended, with defaults.
 
     `services` are the lines by name and `ids` the clusters' ids, sorted; both are cut to their limits and then `cut`
-    is true: what is missing must be asked for further up or down. `clusters` counts all.
+    is true: what is missing must be asked for further up or down. `clusters` counts all. With services cut, `names`
+    is a `Bloom` of all of them, so that those without a line are asked for at the right hub.
     """
 
     hub: NodeId
@@ -58,6 +63,11 @@ class ServiceSummary(Struct, frozen=True, array_like=True):
     services: Annotated[dict[str, ServiceLine], Meta(max_length=limits.SUMMARY_SERVICES_MAX)]
     ids: Annotated[tuple[ClusterId, ...], Meta(max_length=limits.SUMMARY_IDS_MAX)] = ()
     cut: bool = False
+    names: bytes = b""
+
+    def may_have(self, service: str) -> bool:
+        """True if the service may be below this hub: surely with a line, else by its name."""
+        return service in self.services or (bool(self.names) and service in Bloom(NAMES_BYTES, self.names))
 
     def order(self) -> tuple[int, int]:
         """Of two summaries of one hub the higher is the newer: a restart raises the first, a change the second."""
@@ -96,7 +106,7 @@ def summarize(
         for service in cluster.services:
             lines.setdefault(service, []).append(line)
     ids = tuple(cluster.id for cluster in known)
-    return _bounded(ServiceSummary(hub, region, incarnation, counter, len(known), _added(lines), ids))
+    return _bounded(ServiceSummary(hub, region, incarnation, counter, len(known), _added(lines), ids), ())
 
 
 def aggregate(
@@ -114,7 +124,8 @@ def aggregate(
     ids = tuple(sorted({cluster for summary in newest.values() for cluster in summary.ids}))
     clusters = sum(summary.clusters for summary in newest.values())
     cut = any(summary.cut for summary in newest.values())
-    return _bounded(ServiceSummary(hub, region, incarnation, counter, clusters, _added(lines), ids, cut))
+    names = [summary.names for summary in newest.values() if summary.names]
+    return _bounded(ServiceSummary(hub, region, incarnation, counter, clusters, _added(lines), ids, cut), names)
 
 
 def _line(cluster: Cluster, hub: NodeId) -> ServiceLine:
@@ -149,9 +160,12 @@ def _added(lines: Mapping[str, list[ServiceLine]]) -> dict[str, ServiceLine]:
     return added
 
 
-def _bounded(summary: ServiceSummary) -> ServiceSummary:
-    """Cut to the limits: services from those with the fewest healthy clusters, ids from the end; services go first."""
-    room = SUMMARY_BYTES_MAX - NUMBERS_BYTES - len(summary.hub) - len(summary.region)
+def _bounded(summary: ServiceSummary, names: Sequence[bytes]) -> ServiceSummary:
+    """Cut to the limits: services from those with the fewest healthy clusters, ids from the end; services go first.
+
+    `names` are those of summaries that were cut before.
+    """
+    room = SUMMARY_BYTES_MAX - NAMES_BYTES - NUMBERS_BYTES - len(summary.hub) - len(summary.region)
     kept: dict[str, ServiceLine] = {}
     for service in sorted(summary.services, key=lambda name: (-summary.services[name].healthy, name)):
         line = summary.services[service]
@@ -162,4 +176,12 @@ def _bounded(summary: ServiceSummary) -> ServiceSummary:
     fitting = takewhile(lambda filled: filled <= room, accumulate(len(each) + 3 for each in summary.ids))
     ids = summary.ids[: min(limits.SUMMARY_IDS_MAX, sum(1 for _ in fitting))]
     cut = summary.cut or len(ids) < len(summary.ids) or len(kept) < len(summary.services)
-    return msgspec.structs.replace(summary, services=kept, ids=ids, cut=cut)
+    all_names = b""
+    if names or len(kept) < len(summary.services):
+        bloom = Bloom(NAMES_BYTES)
+        for name in summary.services:
+            bloom.add(name)
+        for other in names:
+            bloom.merge(other)
+        all_names = bloom.content()
+    return msgspec.structs.replace(summary, services=kept, ids=ids, cut=cut, names=all_names)

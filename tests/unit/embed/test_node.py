@@ -233,3 +233,24 @@ async def test_a_policy_of_a_plugin_merges_the_keys_of_a_node(node, plugins):
         await api.state.put("level", 7, policy="custom:high")
         entry = await api.state.put("level", 5)
     assert (entry.value, entry.policy) == (7, "custom:high")
+
+
+async def test_a_service_beyond_what_summaries_tell_is_discovered_at_the_hub_that_has_it(node):
+    async with tree(node) as (g, r, local, c):
+        for number in range(60):
+            services = tuple(f"service-{number}-{each}" for each in range(16))
+            cluster = Cluster(id=f"shop-{number}", services=services, endpoints=("http://127.0.0.1:9/",))
+            await local.register_cluster(cluster)
+
+        def summary():
+            hub = r._driver.core.state.stacks["regional:us"].hubs.get("l")
+            return hub and hub.services
+
+        await until(lambda: summary() is not None and summary().cut)
+        missing = next(f"service-{n}-7" for n in range(60) if f"service-{n}-7" not in summary().services)
+        with anyio.fail_after(10):
+            while not (found := await g.discover(missing)):
+                await anyio.sleep(0.05)
+        assert found[0].hub == "l"
+        assert (await c.discover(missing))[0].hub == "l"
+        assert await g.discover("nothing") == []
