@@ -28,6 +28,9 @@ def command(
     target: Annotated[str | None, typer.Option(help="Only this node or cluster.", show_default=False)] = None,
     timeout: TimeoutOption = 5.0,
     idempotent: Annotated[bool, typer.Option("--idempotent", help="It may be tried again elsewhere.")] = False,
+    hedge: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Ask elsewhere as well after so long.", show_default=False)
+    ] = None,
     api: ApiOption = API_URL,
     token: TokenOption = "",
     output: OutputOption = None,
@@ -39,6 +42,7 @@ def command(
         "target": target,
         "timeout": timeout,
         "idempotent": idempotent,
+        "hedge": hedge,
     }
     show(
         lambda node: node.call("POST", "/api/requests", body=body, timeout_s=timeout + ANSWER_S),

@@ -30,6 +30,7 @@ from mpreg_core.errors import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
+from mpreg_core.node.requests import check_hedge
 from mpreg_core.wire.client import Answer, Ask, Call, Delivery, Done, MoveOn, Offer, Ping, Pong, Publish, Subscribe
 from mpreg_core.wire.outcome import error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
@@ -125,14 +126,17 @@ class Client:
         target: str | None = None,
         timeout: float = 5.0,
         idempotent: bool = False,
+        hedge: float | None = None,
     ) -> Reply:
         """Ask a service, wherever it is served best, or at a `target`: a node's or a cluster's id.
 
         Raises the `RequestError` it ended with, `InvalidInputError`, `PayloadTooLargeError`, `UnavailableError`. An
-        error whose `definite` is False may have taken effect; `idempotent` lets such a request be asked again.
+        error whose `definite` is False may have taken effect; `idempotent` lets such a request be asked again, and
+        elsewhere as well after `hedge` seconds without an answer.
         """
         if not 0 < timeout <= REQUEST_TIMEOUT_S_MAX:
             raise InvalidInputError(f"expected a timeout over 0 and up to {REQUEST_TIMEOUT_S_MAX} s, got {timeout}")
+        check_hedge(hedge, idempotent=idempotent)
         encoded = encode_payload(payload)
         if len(encoded) > REQUEST_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a payload of at most {REQUEST_BYTES_MAX} bytes, got {len(encoded)}")
@@ -140,7 +144,7 @@ class Client:
         budget_ms = max(1, round(timeout * 1000))
 
         def ask(number: int) -> Ask:
-            return Ask(number, service, encoded, budget_ms, idempotent, target)
+            return Ask(number, service, encoded, budget_ms, idempotent, target, round((hedge or 0) * 1000))
 
         answer = await self._outcome(ask, timeout + SPARE_S, again=idempotent)
         assert isinstance(answer, Answer)

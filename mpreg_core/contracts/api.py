@@ -316,8 +316,9 @@ class NodeApi(Protocol):
         target: str | None = None,
         timeout: float = 5.0,
         idempotent: bool = False,
+        hedge: float | None = None,
     ) -> Reply:
-        """Ask a service, wherever it is best served. Raises a `RequestError`."""
+        """Ask a service where it is served best; an idempotent one elsewhere, too, after a failure or `hedge` s."""
         ...
 
     async def serve(self, service: str, handler: Handler) -> None:

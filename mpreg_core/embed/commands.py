@@ -30,7 +30,7 @@ from mpreg_core.errors import (
 from mpreg_core.ids import PoolTier
 from mpreg_core.limits import REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
-from mpreg_core.node.requests import Outcome
+from mpreg_core.node.requests import Outcome, check_hedge
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver, Waiter
 from mpreg_core.units import ns, seconds
@@ -56,10 +56,12 @@ class Commands:
         timeout_s: float = 5.0,
         idempotent: bool = False,
         climb: PoolTier | None = None,
+        hedge_s: float | None = None,
     ) -> Reply:
         """Ask a service. Raises the `RequestError` it ended with, `InvalidInputError`, `PayloadTooLargeError`."""
         if not 0 < timeout_s <= REQUEST_TIMEOUT_S_MAX:
             raise InvalidInputError(f"expected a timeout over 0 and up to {REQUEST_TIMEOUT_S_MAX} s, got {timeout_s}")
+        check_hedge(hedge_s, idempotent=idempotent)
         encoded = encode_payload(payload)
         if len(encoded) > REQUEST_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a payload of at most {REQUEST_BYTES_MAX} bytes, got {len(encoded)}")
@@ -69,7 +71,15 @@ class Commands:
         token, waiter = self._driver.expect()
         node, cluster = core.registry.split_target(target)
         core.requests.ask(
-            token, service, encoded, ns(timeout_s), idempotent=idempotent, node=node, cluster=cluster, climb=climb
+            token,
+            service,
+            encoded,
+            ns(timeout_s),
+            idempotent=idempotent,
+            node=node,
+            cluster=cluster,
+            climb=climb,
+            hedge_ns=ns(hedge_s or 0),
         )
         self._driver.carry_out(core.finish())
         outcome = await self._driver.outcome(token, waiter)

@@ -198,9 +198,12 @@ class RunningNode:
         target: str | None = None,
         timeout: float = 5.0,
         idempotent: bool = False,
+        hedge: float | None = None,
     ) -> Reply:
         """See `NodeApi`."""
-        return await self._commands.request(service, payload, target=target, timeout_s=timeout, idempotent=idempotent)
+        return await self._commands.request(
+            service, payload, target=target, timeout_s=timeout, idempotent=idempotent, hedge_s=hedge
+        )
 
     async def serve(self, service: str, handler: Handler) -> None:
         """See `NodeApi`."""

@@ -161,6 +161,7 @@ class Clients:
             ask.payload,
             budget_ms * NS_PER_MS,
             idempotent=ask.idempotent,
+            hedge_ns=max(0, ask.hedge_ms) * NS_PER_MS,
             node=node,
             cluster=cluster,
         )

@@ -97,7 +97,7 @@ class NodeRegistry:
     def publish(self, stack: PoolStack) -> None:
         """Tell the pool of the hub what this node serves; a hub's own services go into its summary instead."""
         cluster = self.own_cluster()
-        if cluster is None or self._state.settings.tier != "cluster":
+        if self._state.settings.tier != "cluster" or (cluster is None and not self._sequence):
             return
         self._sequence += 1
         record = topics.ClusterRecord(self._state.id, self._state.incarnation, self._sequence, cluster)

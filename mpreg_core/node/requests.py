@@ -16,8 +16,9 @@ from msgspec import Struct, structs
 from mpreg_core.contracts.events import RequestDone
 from mpreg_core.contracts.router import Forward, Target
 from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.errors import InvalidInputError
 from mpreg_core.ids import NodeId, PoolTier, Region
-from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUESTS_PENDING_MAX
+from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUEST_TIMEOUT_S_MAX, REQUESTS_PENDING_MAX
 from mpreg_core.node.actions import Invoke
 from mpreg_core.node.locating import Locating, Place
 from mpreg_core.node.pool_stack import PoolStack
@@ -28,12 +29,19 @@ from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
 _DRAINING = "the node is draining"
 
+HEDGE_S_MIN = 0.001
+HEDGE_HUBS = 4
+"""A node that hands on to a hub leaves the second way to the hub, and goes it itself after so many times as long."""
+
 HOP_RESERVE_NS = 2 * NS_PER_MS
 """Kept back at each hop, so that the answer `timeout` arrives before the caller gives up."""
 
 
 class Pending(Struct):
-    """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here."""
+    """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here.
+
+    At `hedge_ns` it goes a second way as well; `also` is then the next hop of the first one.
+    """
 
     frame: RequestFrame
     deadline_ns: int
@@ -45,6 +53,8 @@ class Pending(Struct):
     sent_ns: int = 0
     tried: frozenset[NodeId] = frozenset()
     running: bool = False
+    hedge_ns: int | None = None
+    also: NodeId | None = None
 
 
 class Outcome(Struct, frozen=True):
@@ -93,8 +103,13 @@ class Requests:
         cluster: str | None = None,
         region: Region | None = None,
         climb: PoolTier | None = None,
+        hedge_ns: int = 0,
     ) -> None:
-        """A caller at this node asks, and is answered within the time-out; a token by `Complete(token, Outcome)`."""
+        """A caller at this node asks, and is answered within the time-out; a token by `Complete(token, Outcome)`.
+
+        An idempotent request that has no answer after `hedge_ns` (0 = never) is sent a second way; the first answer
+        counts (Dean and Barroso 2013, "The Tail at Scale", hedged requests).
+        """
         state = self._state
         if isinstance(answer, int):
             answer = partial(state.complete, answer)
@@ -111,6 +126,7 @@ class Requests:
             cluster=cluster,
             region=region,
             climb=climb,
+            hedge_ms=hedge_ns // NS_PER_MS,
         )
         pending = Pending(frame, state.now_ns + timeout_ns, state.now_ns, None, answer)
         if self._admit(pending):
@@ -138,10 +154,15 @@ class Requests:
     def on_reply(self, source: NodeId, reply: ReplyFrame) -> None:
         """A neighbour answers. Only the one the request went to is believed."""
         pending = self._pending.get(reply.id)
-        if pending is None or pending.next_hop != source:
+        if pending is None or source not in (pending.next_hop, pending.also):
             self._state.count("mpreg_replies_unexpected_total")
             return
-        self._outcome(pending, ok=reply.code not in ("no_route", "timeout", "overloaded"))
+        if pending.also is not None and reply.code in _RETRIED:  # the other way may still bring an answer
+            pending.next_hop = pending.also if source == pending.next_hop else pending.next_hop
+            pending.also = None
+            return
+        if source == pending.next_hop:
+            self._outcome(pending, ok=reply.code not in ("no_route", "timeout", "overloaded"))
         if reply.code in _RETRIED and self._may_retry(pending, reply.delivered):
             self._try_next(pending, reply)
         else:
@@ -173,11 +194,29 @@ class Requests:
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             _, request_id = heappop(self._deadlines)
             pending = self._pending.get(request_id)
-            if pending is not None and pending.deadline_ns <= now_ns:
+            if pending is None:
+                continue
+            if pending.hedge_ns is not None and pending.hedge_ns <= now_ns:
+                self._hedge(pending)
+            if pending.deadline_ns <= now_ns:
                 waiting = pending.next_hop or "the handler"
                 if pending.next_hop is not None:
                     self._outcome(pending, ok=False)
                 self._refuse(pending, "timeout", f"no reply in time from {waiting}", delivered=True)
+
+    def _hedge_at(self, pending: Pending, in_ms: int) -> None:
+        pending.hedge_ns = self._state.now_ns + in_ms * NS_PER_MS
+        heappush(self._deadlines, (pending.hedge_ns, pending.frame.id))
+
+    def _hedge(self, pending: Pending) -> None:
+        """The answer is late: go another way as well, if there is one."""
+        pending.hedge_ns = None
+        first = pending.next_hop
+        if first is None or pending.running or pending.deadline_ns <= self._state.now_ns:
+            return
+        if not self._start(pending):
+            pending.also = first
+            self._state.count("mpreg_requests_hedged_total")
 
     # where to
 
@@ -243,7 +282,11 @@ class Requests:
         pending.next_hop, pending.pool, pending.sent_ns = route.next_hop, stack.pool, now_ns
         pending.tried = pending.tried | {route.next_hop}
         budget_ms = max(0, pending.deadline_ns - now_ns) // NS_PER_MS
-        sent = structs.replace(frame, budget_ms=budget_ms)
+        hedge_ms = 0
+        if pending.hedge_ns is not None and frame.node is None:  # a hub, which knows more ways; if it lives
+            hedge_ms = frame.hedge_ms
+            self._hedge_at(pending, HEDGE_HUBS * hedge_ms)
+        sent = structs.replace(frame, budget_ms=budget_ms, hedge_ms=hedge_ms)
         self._state.transmit((member.address,), REQUEST_CHANNEL, "routing", sent)
 
     def _may_retry(self, pending: Pending, delivered: bool) -> bool:
@@ -260,6 +303,8 @@ class Requests:
             self._refuse(pending, "overloaded", f"{REQUESTS_PENDING_MAX} requests wait here", keep=False)
             return False
         self._pending[pending.frame.id] = pending
+        if pending.frame.hedge_ms > 0 and pending.frame.idempotent:
+            self._hedge_at(pending, pending.frame.hedge_ms)
         heappush(self._deadlines, (pending.deadline_ns, pending.frame.id))
         return True
 
@@ -324,6 +369,16 @@ class Requests:
         stack = self._state.stacks.get(pending.pool)
         if stack is not None and pending.next_hop is not None:
             stack.call(stack.router, "on_outcome", pending.next_hop, ok, self._state.now_ns - pending.sent_ns)
+
+
+def check_hedge(hedge_s: float | None, *, idempotent: bool) -> None:
+    """Raises `InvalidInputError` for a second way that may not be, or a time that is none."""
+    if hedge_s is None:
+        return
+    if not idempotent:
+        raise InvalidInputError("only an idempotent request may go two ways: say so, or ask without hedge")
+    if not HEDGE_S_MIN <= hedge_s <= REQUEST_TIMEOUT_S_MAX:
+        raise InvalidInputError(f"expected a hedge of {HEDGE_S_MIN} to {REQUEST_TIMEOUT_S_MAX} s, got {hedge_s}")
 
 
 _RETRIED = frozenset(("no_route", "overloaded", "unavailable", "timeout"))

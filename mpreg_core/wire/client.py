@@ -26,6 +26,7 @@ class Ask(Struct, frozen=True, array_like=True, tag=2):
     budget_ms: int
     idempotent: bool = False
     target: str | None = None
+    hedge_ms: int = 0
 
 
 class Offer(Struct, frozen=True, array_like=True, tag=3):

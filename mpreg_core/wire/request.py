@@ -11,7 +11,8 @@ class RequestFrame(Struct, frozen=True, array_like=True, tag=1, kw_only=True):
 
     `id` is unique in the federation and stays the same over all hops. `path` are the nodes visited, the caller first.
     `hops_left` and `budget_ms` are what may still be spent. `node`, `cluster`, `hub` and `region` narrow the target;
-    `climb` asks for the nearest member of the global or regional pool above instead.
+    `climb` asks for the nearest member of the global or regional pool above instead. After `hedge_ms` without an answer
+    the node that knows the places sends an idempotent one to another as well, 0 = never.
     """
 
     id: str
@@ -27,6 +28,7 @@ class RequestFrame(Struct, frozen=True, array_like=True, tag=1, kw_only=True):
     region: Region | None = None
     climb: PoolTier | None = None
     policy: Policy = "optimal"
+    hedge_ms: int = 0
 
 
 class ReplyFrame(Struct, frozen=True, array_like=True, tag=2, kw_only=True):

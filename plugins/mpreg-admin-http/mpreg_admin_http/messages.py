@@ -341,13 +341,17 @@ class DiscoverAnswer(Struct, frozen=True):
 
 
 class RequestBody(Input, frozen=True):
-    """A request to a service. `target` is a node or cluster; an `idempotent` one may be tried again elsewhere."""
+    """A request to a service. `target` is a node or cluster; an `idempotent` one may be tried again elsewhere.
+
+    After `hedge` seconds without an answer an idempotent one is asked elsewhere as well.
+    """
 
     service: Name
     payload: Json = None
     target: Name | None = None
     timeout: Timeout = 5.0
     idempotent: bool = False
+    hedge: Annotated[float, Meta(gt=0, le=300)] | None = None
 
 
 class PublishBody(Input, frozen=True):

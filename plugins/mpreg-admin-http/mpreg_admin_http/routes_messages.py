@@ -17,7 +17,12 @@ from mpreg_core import Message, Reply
 async def request(call: Call[Nothing, RequestBody]) -> Reply:
     body = call.body
     return await call.node.request(
-        body.service, body.payload, target=body.target, timeout=body.timeout, idempotent=body.idempotent
+        body.service,
+        body.payload,
+        target=body.target,
+        timeout=body.timeout,
+        idempotent=body.idempotent,
+        hedge=body.hedge,
     )
 
 

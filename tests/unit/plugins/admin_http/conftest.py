@@ -207,6 +207,7 @@ class FakeNode:
         target: str | None = None,
         timeout: float = 5.0,
         idempotent: bool = False,
+        hedge: float | None = None,
     ) -> Reply:
         self.asked.append((service, payload, target, timeout, idempotent))
         self.fail_if_told()
