@@ -31,7 +31,21 @@ from mpreg_core.errors import (
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.requests import check_hedge
-from mpreg_core.wire.client import Answer, Ask, Call, Delivery, Done, MoveOn, Offer, Ping, Pong, Publish, Subscribe
+from mpreg_core.wire.client import (
+    Answer,
+    Ask,
+    Call,
+    CallOff,
+    Delivery,
+    Done,
+    Forget,
+    MoveOn,
+    Offer,
+    Ping,
+    Pong,
+    Publish,
+    Subscribe,
+)
 from mpreg_core.wire.outcome import error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
 
@@ -214,6 +228,8 @@ class Client:
             await waiting.event.wait()
         finally:
             room.leave(number)
+            if waiting.sent and not waiting.event.is_set() and isinstance(waiting.message, Ask):
+                self._put(Forget(number))  # whoever asked was cancelled
         if waiting.answer is None:
             late = RequestTimeoutError(f"no answer in {timeout_s:g} s", where=self.hub or "no hub is connected")
             late.definite = not waiting.sent
@@ -305,6 +321,8 @@ class Client:
                     self._subscriptions.take(message)
                 elif isinstance(message, Call):
                     self._serving.take(message, link.put)
+                elif isinstance(message, CallOff):
+                    self._serving.call_off(message.call)
                 elif isinstance(message, MoveOn):
                     self._unlink()  # what comes now waits for the next hub
                     tasks.start_soon(self._finish, link)

@@ -19,6 +19,7 @@ class Serving:
         self._handlers: dict[str, Handler] = {}
         self._workers: Workers | None = None
         self._running = 0
+        self._scopes: dict[str, anyio.CancelScope] = {}
 
     @property
     def running(self) -> int:
@@ -58,11 +59,19 @@ class Serving:
             self._running += 1
             self._workers.start(self._run, handler, call, put)
 
+    def call_off(self, call: str) -> None:
+        """Nobody waits for a call any more: end its handler, if it runs."""
+        scope = self._scopes.get(call)
+        if scope is not None:
+            scope.cancel()
+
     async def _run(self, handler: Handler, call: Call, put: Callable[[Struct], None]) -> None:
         code, payload, message = "timeout", b"", "the handler took too long"
         try:
-            with anyio.move_on_after(call.budget_ms / 1000):
+            with anyio.move_on_after(call.budget_ms / 1000) as scope:
+                self._scopes[call.call] = scope
                 code, payload, message = await outcome_of(handler, call.call, call.service, call.payload, call.path)
         finally:
             self._running -= 1
+            self._scopes.pop(call.call, None)
         put(Handled(call.call, code, payload, message))

@@ -70,7 +70,7 @@ class Commands:
             raise UnavailableError("the node is stopping", where=core.state.id)
         token, waiter = self._driver.expect()
         node, cluster = core.registry.split_target(target)
-        core.requests.ask(
+        request_id = core.requests.ask(
             token,
             service,
             encoded,
@@ -82,7 +82,12 @@ class Commands:
             hedge_ns=ns(hedge_s or 0),
         )
         self._driver.carry_out(core.finish())
-        outcome = await self._driver.outcome(token, waiter)
+        try:
+            outcome = await self._driver.outcome(token, waiter)
+        except BaseException:  # whoever asked was cancelled
+            self._driver.command().requests.cancel(request_id)
+            self._driver.carry_out(core.finish())
+            raise
         assert isinstance(outcome, Outcome)
         reply = outcome.reply
         if reply.code:

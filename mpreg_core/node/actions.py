@@ -51,6 +51,12 @@ class Invoke(Struct, frozen=True):
     endpoint: str = ""
 
 
+class Abandon(Struct, frozen=True):
+    """Nobody waits for a call's outcome any more: stop its handler if it still runs."""
+
+    call: str
+
+
 class CheckHealth(Struct, frozen=True):
     """Ask a registered cluster how it is by its `check`; call `on_checked(cluster, error)` within `timeout_ns`."""
 
@@ -72,5 +78,5 @@ class StopNode(Struct, frozen=True):
     reason: str
 
 
-Action: TypeAlias = Transmit | WriteRecord | Notify | Invoke | CheckHealth | Complete | StopNode
+Action: TypeAlias = Transmit | WriteRecord | Notify | Invoke | Abandon | CheckHealth | Complete | StopNode
 """All that a driver needs to carry out."""

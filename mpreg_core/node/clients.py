@@ -32,10 +32,12 @@ from mpreg_core.wire.client import (
     Answer,
     Ask,
     Call,
+    CallOff,
     ClientHello,
     ClientWelcome,
     Delivery,
     Done,
+    Forget,
     Handled,
     MoveOn,
     Offer,
@@ -60,6 +62,7 @@ class Session(Struct):
     patterns: dict[tuple[str, str], int]  # (pattern, queue) -> token
     services: dict[str, None]
     calls: dict[str, None]
+    asked: dict[int, str]  # number -> the request's id
 
 
 class Clients:
@@ -82,6 +85,7 @@ class Clients:
         self._look_ns: int | None = None
         requests.hand_to_client = self._call
         requests.over = self._over
+        requests.call_off = self._call_off
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -114,6 +118,8 @@ class Clients:
             self._subscribe(source, session, message)
         elif isinstance(message, Ping):
             self._send(source, Pong())
+        elif isinstance(message, Forget):
+            self._requests.cancel(session.asked.pop(message.number, ""))
 
     def _welcome(self, source: Endpoint, hello: ClientHello) -> None:
         settings = self._state.settings
@@ -133,7 +139,7 @@ class Clients:
             self._state.count("mpreg_clients_refused_total", code=code)
         else:
             self._end(source)  # an earlier one from there is gone
-            self._sessions[source] = Session(self._state.now_ns, {}, {}, {})
+            self._sessions[source] = Session(self._state.now_ns, {}, {}, {}, {})
             if self._look_ns is None:
                 self._look_ns = self._state.now_ns + SILENT_NS
         self._send(source, ClientWelcome(self._state.id, code, why))
@@ -141,7 +147,9 @@ class Clients:
     def _ask(self, source: Endpoint, ask: Ask) -> None:
         def answered(outcome: Outcome) -> None:
             reply = outcome.reply
-            if source in self._sessions:
+            session = self._sessions.get(source)
+            if session is not None:
+                session.asked.pop(ask.number, None)
                 answer = Answer(
                     ask.number, reply.code, reply.payload, reply.where, reply.path, reply.message, reply.delivered
                 )
@@ -155,7 +163,7 @@ class Clients:
             self._send(source, Answer(ask.number, InvalidInputError.code, b"", self._state.id, (self._state.id,), why))
             return
         node, cluster = self._registry.split_target(ask.target)
-        self._requests.ask(
+        request_id = self._requests.ask(
             answered,
             ask.service,
             ask.payload,
@@ -165,6 +173,8 @@ class Clients:
             node=node,
             cluster=cluster,
         )
+        if self._requests.is_open(request_id):
+            self._sessions[source].asked[ask.number] = request_id
 
     def _offer(self, source: Endpoint, session: Session, offer: Offer) -> None:
         service = offer.service
@@ -270,6 +280,8 @@ class Clients:
         self._receivers.clear()
         for token in session.patterns.values():
             self._unsubscribe(token)
+        for request_id in tuple(session.asked.values()):
+            self._requests.cancel(request_id)
         for service in session.services:
             self._no_longer(source, service)
         for call in tuple(session.calls):
@@ -294,6 +306,12 @@ class Clients:
         budget_ms = max(0, invoke.deadline_ns - self._state.now_ns) // NS_PER_MS
         self._send(source, Call(invoke.call, invoke.service, invoke.payload, invoke.path, budget_ms))
         return True
+
+    def _call_off(self, call: str) -> None:
+        source = self._callers.get(call)
+        if source is not None:
+            self._over(call)
+            self._send(source, CallOff(call))
 
     def _over(self, call: str) -> None:
         source = self._callers.pop(call, None)

@@ -38,7 +38,7 @@ from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.client import FROM_CLIENT
 from mpreg_core.wire.codec import FrameError, MessageDecoder, decode_frame
 from mpreg_core.wire.envelope import CLIENT_CHANNEL, CONTROL_CHANNEL, REQUEST_CHANNEL, Envelope
-from mpreg_core.wire.request import ReplyFrame, RequestFrame
+from mpreg_core.wire.request import CancelFrame, ReplyFrame, RequestFrame
 
 MAINTAIN_NS = 10 * NS_PER_S
 PLACES_CHANGE = frozenset((MemberChanged, ClusterChanged, PoolJoined, PoolLeft))
@@ -70,7 +70,7 @@ class NodeCore:
         self.pools = Pools(self.state, self.merging, self.joining, self.registry, self._drain_events)
         self.pools.entered = (self.replication.fill, self.messages.on_entered)
         self._control = MessageDecoder(tuple(CONTROLS))
-        self._requests = MessageDecoder((RequestFrame, ReplyFrame))
+        self._requests = MessageDecoder((RequestFrame, ReplyFrame, CancelFrame))
         self._clients = MessageDecoder(FROM_CLIENT)
         self._heard: dict[NodeId, int] = {}
         self._drops = Drops(self.state)
@@ -295,6 +295,8 @@ class NodeCore:
                 self.requests.on_request(source, message)
             elif isinstance(message, ReplyFrame):
                 self.requests.on_reply(source, message)
+            elif isinstance(message, CancelFrame):
+                self.requests.on_cancel(source, message)
         elif envelope.channel == CLIENT_CHANNEL:
             self.clients.on_message(endpoint, self._clients.decode(envelope.body))
         elif envelope.channel == CONTROL_CHANNEL:

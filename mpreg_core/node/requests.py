@@ -19,13 +19,13 @@ from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import InvalidInputError
 from mpreg_core.ids import NodeId, PoolTier, Region
 from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUEST_TIMEOUT_S_MAX, REQUESTS_PENDING_MAX
-from mpreg_core.node.actions import Invoke
+from mpreg_core.node.actions import Abandon, Invoke
 from mpreg_core.node.locating import Locating, Place
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.envelope import REQUEST_CHANNEL
-from mpreg_core.wire.request import ReplyFrame, RequestFrame
+from mpreg_core.wire.request import CancelFrame, ReplyFrame, RequestFrame
 
 _DRAINING = "the node is draining"
 
@@ -76,6 +76,7 @@ class Requests:
         self._sequence = 0
         self.hand_to_client: Callable[[Invoke], bool] = lambda invoke: False
         self.over: Callable[[str], None] = lambda call: None
+        self.call_off: Callable[[str], None] = lambda call: None
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -104,11 +105,11 @@ class Requests:
         region: Region | None = None,
         climb: PoolTier | None = None,
         hedge_ns: int = 0,
-    ) -> None:
+    ) -> str:
         """A caller at this node asks, and is answered within the time-out; a token by `Complete(token, Outcome)`.
 
         An idempotent request that has no answer after `hedge_ns` (0 = never) is sent a second way; the first answer
-        counts (Dean and Barroso 2013, "The Tail at Scale", hedged requests).
+        counts (Dean and Barroso 2013, "The Tail at Scale", hedged requests). Gives the id, for `cancel`.
         """
         state = self._state
         if isinstance(answer, int):
@@ -131,6 +132,34 @@ class Requests:
         pending = Pending(frame, state.now_ns + timeout_ns, state.now_ns, None, answer)
         if self._admit(pending):
             self._go(pending)
+        return frame.id
+
+    def is_open(self, request_id: str) -> bool:
+        """True while there is no answer."""
+        return request_id in self._pending
+
+    def cancel(self, request_id: str) -> None:
+        """The caller here waits no longer. What was handed on or runs is called off; it may have taken effect."""
+        pending = self._pending.pop(request_id, None)
+        if pending is not None:
+            self._state.count("mpreg_requests_total", outcome="cancelled")
+            self._call_off(pending)
+
+    def on_cancel(self, source: NodeId, cancel: CancelFrame) -> None:
+        """Whoever handed a request on to this node waits no longer."""
+        pending = self._pending.get(cancel.id)
+        if pending is not None and pending.previous == source:
+            del self._pending[cancel.id]
+            self._call_off(pending)
+
+    def _call_off(self, pending: Pending) -> None:
+        if pending.running:
+            self.call_off(pending.frame.id)
+            self._state.actions.append(Abandon(pending.frame.id))
+        for hop in (pending.next_hop, pending.also):
+            address = self._state.address_of(hop) if hop is not None else None
+            if address is not None:
+                self._state.transmit((address,), REQUEST_CHANNEL, "routing", CancelFrame(pending.frame.id))
 
     def on_request(self, source: NodeId, frame: RequestFrame) -> None:
         """A neighbour hands a request on to this node."""

@@ -19,7 +19,17 @@ from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import MpregError
 from mpreg_core.ids import PLANES, Plane
-from mpreg_core.node.actions import Action, CheckHealth, Complete, Invoke, Notify, StopNode, Transmit, WriteRecord
+from mpreg_core.node.actions import (
+    Abandon,
+    Action,
+    CheckHealth,
+    Complete,
+    Invoke,
+    Notify,
+    StopNode,
+    Transmit,
+    WriteRecord,
+)
 from mpreg_core.node.core import NodeCore
 from mpreg_core.node.state import CounterKey
 from mpreg_core.runtime import clock
@@ -222,6 +232,9 @@ class Driver:
         elif isinstance(action, Invoke):
             assert self.handlers is not None
             self.handlers.start(action)
+        elif isinstance(action, Abandon):
+            assert self.handlers is not None
+            self.handlers.abandon(action.call)
         elif isinstance(action, CheckHealth):
             assert self.handlers is not None
             self.handlers.check(action)

@@ -1,6 +1,7 @@
 """Handlers of services: user code, run beside the node, whose outcome goes back into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 import msgspec
@@ -31,6 +32,7 @@ class Handlers:
         self._by_name: dict[str, Handler] = {}
         self._forwarder = Forwarder()
         self._checked = checked
+        self._scopes: dict[str, anyio.CancelScope] = {}
         self._checker = Checker()
 
     def add(self, service: str, handler: Handler) -> None:
@@ -48,6 +50,12 @@ class Handlers:
         else:
             self._tasks.start_soon(self._run, handler, invoke)
 
+    def abandon(self, call: str) -> None:
+        """Nobody waits for a call any more: end its handler, if it runs."""
+        scope = self._scopes.get(call)
+        if scope is not None:
+            scope.cancel()
+
     async def close(self) -> None:
         """Let go of connections to endpoints."""
         await self._forwarder.close()
@@ -61,7 +69,9 @@ class Handlers:
         self._checked(action.cluster, await self._checker.check(action.check, seconds(action.timeout_ns)))
 
     async def _forward(self, invoke: Invoke) -> None:
-        code, payload, message = await self._forwarder.post(invoke)
+        code, payload, message = "timeout", b"", "nobody waits any more"
+        with anyio.CancelScope() as scope, self._known(invoke.call, scope):
+            code, payload, message = await self._forwarder.post(invoke)
         if not code:
             try:
                 msgspec.json.decode(payload)
@@ -72,6 +82,14 @@ class Handlers:
     async def _run(self, handler: Handler, invoke: Invoke) -> None:
         left_s = seconds(invoke.deadline_ns - clock.now_ns())
         code, payload, message = "timeout", b"", "the handler took too long"
-        with anyio.move_on_after(left_s):
+        with anyio.move_on_after(left_s) as scope, self._known(invoke.call, scope):
             code, payload, message = await outcome_of(handler, invoke.call, invoke.service, invoke.payload, invoke.path)
         self._handled(invoke.call, code, payload, message)
+
+    @contextmanager
+    def _known(self, call: str, scope: anyio.CancelScope) -> Iterator[None]:
+        self._scopes[call] = scope
+        try:
+            yield
+        finally:
+            self._scopes.pop(call, None)

@@ -130,5 +130,17 @@ class MoveOn(Struct, frozen=True, array_like=True, tag=14):
     """The node is about to stop: finish what is under way, then connect elsewhere."""
 
 
-FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping)
-TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn)
+class Forget(Struct, frozen=True, array_like=True, tag=15):
+    """By the client: it waits for the answer to a request no longer."""
+
+    number: int
+
+
+class CallOff(Struct, frozen=True, array_like=True, tag=16):
+    """To the client: nobody waits for the outcome of a call any more."""
+
+    call: str
+
+
+FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping, Forget)
+TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn, CallOff)

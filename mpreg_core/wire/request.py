@@ -46,4 +46,10 @@ class ReplyFrame(Struct, frozen=True, array_like=True, tag=2, kw_only=True):
     delivered: bool = False
 
 
-RequestMessage = RequestFrame | ReplyFrame
+class CancelFrame(Struct, frozen=True, array_like=True, tag=3):
+    """Whoever handed a request on waits for it no longer: stop working for it. It walks the request's way."""
+
+    id: str
+
+
+RequestMessage = RequestFrame | ReplyFrame | CancelFrame

@@ -1,6 +1,7 @@
 """`mpreg_core.client` against real nodes over real sockets, on every backend."""
 
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
@@ -109,6 +110,34 @@ async def test_clients_of_a_queue_share_the_messages_and_the_others_get_all(node
         assert sorted(payload for name, payload in got if name == "all") == list(range(30))
         assert sorted(payload for name, payload in got if name != "all") == list(range(30))
         assert {name for name, _ in got} == {"1", "2", "3", "all"}
+
+
+async def test_a_request_whose_caller_is_cancelled_stops_its_handler(node):
+    begun, ended = anyio.Event(), anyio.Event()
+
+    async def slow(request):
+        begun.set()
+        try:
+            await anyio.sleep(60)
+        finally:
+            ended.set()
+
+    async with hub_with(node) as (hub, server), Client(hub.status().node.routing) as asker:
+        await server.serve("slow", slow)
+        await hub.serve("slower", slow)
+        for service in ("slow", "slower"):
+            begun, ended = anyio.Event(), anyio.Event()
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(partial(asker.request, service, 1, timeout=30))
+                    await begun.wait()
+                    tasks.cancel_scope.cancel()
+                await ended.wait()
+        with anyio.move_on_after(0.2):
+            await hub.request("slower", 1, timeout=30)
+        with anyio.fail_after(5):
+            while len(hub._driver.core.requests):
+                await anyio.sleep(0.01)
 
 
 async def test_errors_come_out_as_what_they_are(node):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 async def outcome(handler, payload=b'{"a": 1}', left_ns=1_000_000_000):
     told = []
     async with anyio.create_task_group() as tasks:
-        handlers = Handlers(tasks, lambda *outcome: told.append(outcome))
+        handlers = Handlers(tasks, lambda *outcome: told.append(outcome), lambda *checked: None)
         handlers.add("s", handler)
         handlers.start(Invoke("call", "s", payload, ("caller", "me"), clock.now_ns() + left_ns))
     assert len(told) == 1
@@ -64,7 +64,9 @@ async def test_an_answer_over_the_limit_is_an_error():
 async def test_a_service_nobody_serves_is_not_found():
     told = []
     async with anyio.create_task_group() as tasks:
-        Handlers(tasks, lambda *outcome: told.append(outcome)).start(Invoke("call", "none", b"", ("a",), 0))
+        Handlers(tasks, lambda *outcome: told.append(outcome), lambda *checked: None).start(
+            Invoke("call", "none", b"", ("a",), 0)
+        )
     assert told[0][1] == "not_found"
 
 
