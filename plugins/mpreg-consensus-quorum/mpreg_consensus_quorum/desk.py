@@ -6,7 +6,7 @@ from random import Random
 
 from mpreg_consensus_quorum.electorate import Electorate
 from mpreg_consensus_quorum.ledger import Ledger
-from mpreg_consensus_quorum.messages import NO_CLUSTER, Stamp
+from mpreg_consensus_quorum.messages import Stamp
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.out import Out
 from mpreg_consensus_quorum.timers import Timers
@@ -23,8 +23,6 @@ class Desk:
         self.me = me
         self.boot = boot
         self.is_held = True  # until the node was told what it knew in its earlier lives
-        self.remembered = ledger.seat.cluster if ledger.seat.active else NO_CLUSTER
-        """The cluster of which this node's memory is whole."""
         self.rng = rng
         self.ledger = ledger
         self.out = out

@@ -13,8 +13,9 @@ from mpreg_core import NodeId, Proposal, StorageError
 class Seated(Struct, frozen=True, array_like=True, tag=8):
     """A life of this node began, or it counts other voters from now on.
 
-    `epoch` is the number of their list in their cluster, `before` the list before it, `active` the last epoch in which
-    this node may vote: it knows what the voters before may have chosen.
+    `epoch` is the number of their list in their cluster, `before` the list before it, `boots` the life in which each
+    was made a voter. `active` is the last epoch in which this node may vote: it knows what the voters before may have
+    chosen. `since` is the life of this node in which its memory of the cluster begins.
     """
 
     boot: int
@@ -23,6 +24,8 @@ class Seated(Struct, frozen=True, array_like=True, tag=8):
     ids: tuple[NodeId, ...] = ()
     before: tuple[NodeId, ...] = ()
     active: int = 0
+    boots: tuple[int, ...] = ()
+    since: int = 0
 
 
 NOBODY = Seated(0)

@@ -89,6 +89,7 @@ class Seating:
         self._founding = Founding(desk)
         self._gone: set[NodeId] = set()
         self._boots: dict[NodeId, int] = {}
+        self._met: set[NodeId] = set()
         self._due_ns: dict[NodeId, int] = {}
         self._changed_ns: int | None = None
         self._to_tell: set[NodeId] = set()
@@ -99,6 +100,7 @@ class Seating:
         self._is_forgetful = False
         self._changes = 0
         self._is_changing = False
+        self._unmet_ns = started_ns + JOIN_NS
         desk.compare = self.compare
 
     # what the node tells
@@ -106,8 +108,8 @@ class Seating:
     @property
     def may_leave(self) -> bool:
         """True when the others can go on without this node's vote, or keep its seat for it."""
-        desk = self._desk
-        return desk.electorate.ids <= {desk.me} or desk.me in self._wanted or not (desk.is_voter or self._to_tell)
+        me, ids = self._desk.me, self._desk.electorate.ids
+        return me in self._wanted or ids <= {me} or not (me in ids or self._to_tell)
 
     def begin(self) -> None:
         """A life begins: count the voters of the journal, if there are any."""
@@ -115,16 +117,17 @@ class Seating:
         last = next(iter(desk.ledger.decisions_after(VOTERS_KEY, seat.epoch - 1)[-1:]), None)
         roll = roll_of(last.proposal) if last is not None else None
         if last is not None and roll is not None:  # it became durable, and the seat did not
-            seat = structs.replace(seat, epoch=last.instance + 1, ids=roll.ids, before=roll.before)
+            seat = structs.replace(seat, epoch=last.instance + 1, ids=roll.ids, before=roll.before, boots=roll.boots)
         if seat.cluster != NO_CLUSTER:
             desk.electorate.count(seat.cluster, seat.epoch, seat.ids)
-            self._is_forgetful = desk.is_voter and not seat.active
+            self._is_forgetful = _is_forgetful(desk.me, seat)
             self._legacies.begin(seat.before)
         self._sit(structs.replace(seat, boot=desk.boot))
 
     def on_members(self, members: Sequence[Member]) -> None:
         """Whom not to wait for."""
         for member in members:
+            self._met.add(member.id)
             if member.status in ("failed", "left"):
                 self._gone.add(member.id)
             else:
@@ -135,6 +138,7 @@ class Seating:
         desk = self._desk
         self._wanted = tuple(sorted(set(ids)))
         concerned = {*ids, *desk.electorate.ids}
+        self._met -= self._gone - concerned
         self._gone &= concerned
         self._boots = {node: boot for node, boot in self._boots.items() if node in concerned}
         is_forming = self._changed_ns is None or now_ns - self._changed_ns < FORMING_NS
@@ -166,10 +170,10 @@ class Seating:
             desk.timers.set(("stay", ""), now_ns + STAY_NS)
         self._changed_ns = now_ns
         desk.electorate.count(seat.cluster, epoch, roll.ids)
-        made = dict(zip(roll.ids, roll.boots, strict=True)).get(desk.me, desk.boot)
-        self._is_forgetful = made != desk.boot and seat.cluster != desk.remembered
         self._legacies.begin(roll.before)
-        self._sit(Seated(seat.boot, seat.cluster, epoch, roll.ids, roll.before, seat.active))
+        seat = structs.replace(seat, epoch=epoch, ids=roll.ids, before=roll.before, boots=roll.boots)
+        self._is_forgetful = _is_forgetful(desk.me, seat)
+        self._sit(seat)
 
     # messages
 
@@ -243,9 +247,8 @@ class Seating:
         desk.timers.cancel(("found", ""))
         cluster = Cluster(desk.boot + (now_ns - self._started_ns) // NS_PER_MS, desk.me)
         desk.electorate.count(cluster, 1, (desk.me,))
-        desk.remembered = cluster
         self._changed_ns = now_ns
-        self._sit(Seated(desk.boot, cluster, 1, (desk.me,), (), 1))
+        self._sit(Seated(desk.boot, cluster, 1, (desk.me,), (), 1, (desk.boot,), desk.boot))
         target = self._target(now_ns)
         if target is not None:  # the founder's own vote decides: nothing else is before all may vote
             self._learn(now_ns, Decision(1, self._proposal(target), 1, (desk.me,), ()))
@@ -253,9 +256,8 @@ class Seating:
 
     def on_rival(self, now_ns: int) -> None:
         """Another member has the next list decided: let it, for a while."""
-        desk = self._desk
-        if self._is_changing and desk.timers.is_set(("change", "")):
-            desk.timers.set(("change", ""), now_ns + desk.wait_ns(2 * CHANGE_NS, 0))
+        if self._is_changing and self._desk.timers.is_set(("change", "")):
+            self._desk.timers.set(("change", ""), now_ns + self._desk.wait_ns(2 * CHANGE_NS, 0))
 
     def on_change(self, now_ns: int) -> None:
         """Propose the next list, if another one is wanted; ask newcomers that were not heard of."""
@@ -274,8 +276,10 @@ class Seating:
             self._review(now_ns)
 
     def _proposal(self, target: tuple[NodeId, ...]) -> Proposal:
-        desk = self._desk
-        boots = {**dict.fromkeys(target, 0), **self._boots, desk.me: desk.boot}
+        desk, seat = self._desk, self._desk.ledger.seat
+        boots = dict.fromkeys(target, 0) | self._boots | {desk.me: desk.boot}
+        made = zip(seat.ids, seat.boots, strict=False)
+        boots |= {node: boot for node, boot in made if node not in desk.electorate.forgot}
         roll = Roll(target, tuple(boots[node] for node in target), tuple(sorted(desk.electorate.ids)))
         name = f"voters-{desk.me}-{desk.boot:x}-{self._changes}"
         return Proposal(name, VOTERS_KEY, msgspec.msgpack.encode(roll), desk.me, 0, CHANGE_TIMEOUT_NS)
@@ -313,7 +317,6 @@ class Seating:
         if desk.is_voter and seat.active < seat.epoch:
             if not self._is_forgetful and self._legacies.are_enough():
                 self._legacies.take_over()
-                desk.remembered = seat.cluster
                 self._sit(structs.replace(seat, active=seat.epoch))
             elif not desk.timers.is_set(("seat", "")):
                 self.on_seat(now_ns)
@@ -329,13 +332,13 @@ class Seating:
         if desk.electorate.stamp != NO_STAMP:
             desk.drop("cluster_given_up")
         desk.timers.cancel(("found", ""))
-        seat = Seated(desk.boot, cluster, 1, (cluster.founder,))
+        seat = Seated(desk.boot, cluster, 1, (cluster.founder,), boots=(0,), since=desk.boot)
         desk.ledger.start_over(seat)
         desk.out.start_over()
         self._proposer.start_over()
         self._reader.start_over()
         desk.electorate.count(cluster, 1, seat.ids)
-        self._is_forgetful = desk.is_voter
+        self._is_forgetful = _is_forgetful(desk.me, seat)
         self._legacies.begin(())
         self._heirs.clear()
         self._sit(seat)
@@ -359,9 +362,10 @@ class Seating:
         target = self._target(now_ns)
         self._changes = 0
         is_urgent = target is not None and (bool(electorate.forgot) or not electorate.ids <= set(target))
+        kept = electorate.ids & (self._met | set(self._wanted))
         if target is None and not unheard:
-            later_ns = [due_ns for node, due_ns in self._due_ns.items() if node not in electorate.ids]
-            if later_ns and min(later_ns) > now_ns and len(electorate.ids) < desk.voters_max:
+            later_ns = [self._due_ns.get(node, self._unmet_ns) for node in {*self._wanted, *electorate.ids} - kept]
+            if later_ns and min(later_ns) > now_ns:
                 desk.timers.set(("change", ""), min(later_ns))
         elif is_urgent or not desk.timers.is_set(("change", "")) or not self._is_changing:
             is_forming = self._changed_ns is not None and now_ns - self._changed_ns < FORMING_NS
@@ -379,7 +383,8 @@ class Seating:
     def _target(self, now_ns: int) -> tuple[NodeId, ...] | None:
         """The list that is wanted: whoever votes and stays, and newcomers that were heard of; None for the same."""
         desk, ids = self._desk, self._desk.electorate.ids
-        kept = [node for node in self._wanted if node in ids]
+        # a voter that this node has not met yet may be there: it has only begun to look around
+        kept = [node for node in ids if node in self._wanted or (node not in self._met and now_ns < self._unmet_ns)]
         new = [node for node in self._newcomers(now_ns) if node in self._boots or node == desk.me]
         target = tuple(sorted(kept + new[: max(0, desk.voters_max - len(kept))]))
         is_same = set(target) == ids and not desk.electorate.forgot & ids
@@ -388,3 +393,8 @@ class Seating:
     def _say(self, to: NodeId, *, asks: bool = False, forgot: bool = False) -> None:
         desk = self._desk
         desk.out.answer(to, Seats(desk.electorate.stamp, desk.boot, asks, forgot))
+
+
+def _is_forgetful(me: NodeId, seat: Seated) -> bool:
+    """True for a voter that was made one in a life of which its memory knows nothing: that may have used the vote."""
+    return dict(zip(seat.ids, seat.boots, strict=False)).get(me, seat.since) < seat.since

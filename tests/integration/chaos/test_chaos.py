@@ -68,9 +68,21 @@ def is_whole(nodes):
         if not node.answers():
             return False
         (pool,) = node.get("/api/consensus/status")["pools"]
-        if len(pool["voters"]) < len(nodes):
+        if pool["stats"]["voters"] < len(nodes) or not pool["stats"].get("ready", True):
             return False
     return True
+
+
+def engines(nodes):
+    """What the engines say of themselves, for a failure's text."""
+    told = {}
+    for name, node in nodes.items():
+        try:
+            (pool,) = node.get("/api/consensus/status")["pools"]
+            told[name] = pool["stats"] | {"wanted": pool["voters"]}
+        except OSError as error:
+            told[name] = str(error)
+    return told
 
 
 class Troubles:
@@ -140,7 +152,7 @@ def test_what_clients_saw_through_all_troubles_is_linearizable_and_no_acknowledg
 
     def progress():
         enough = record.answered + STEP
-        tools.until(lambda: record.answered >= enough, 40, "clients are answered")
+        tools.until(lambda: record.answered >= enough, 40, lambda: f"clients are answered: {engines(pool)}")
 
     with watchers_of(pool, hosts) as watchers, clients_of(pool.values(), record):
         progress()

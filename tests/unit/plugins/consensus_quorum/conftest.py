@@ -170,6 +170,7 @@ class Pool:
         self.nodes = {f"n{index}": Process(f"n{index}", index) for index in range(size)}
         self.voters = Voters(1, tuple(sorted(self.nodes)[: voters or size]))
         self.formed = formed
+        self.alone: set[str] = set()  # nodes that see nobody else when they start
         for name in self.nodes:
             if formed:
                 self.nodes[name].records = seated(self.voters.ids)
@@ -208,8 +209,10 @@ class Pool:
         context = ConsensusContext(member(name), "local:hub", "local", rng, self.now_ns, records, lambda: b"")
         arguments = (self.validate,) if self.validate else ()
         process.machine = Quorum(context, self.options, *arguments)
-        self.step(process, lambda m: m.on_members(self.now_ns, [member(n) for n in self.nodes]))
-        self.step(process, lambda m: m.on_voters(self.now_ns, self.voters))
+        seen = [name] if name in self.alone else list(self.nodes)
+        voters = Voters(1, (name,)) if name in self.alone else self.voters
+        self.step(process, lambda m: m.on_members(self.now_ns, [member(n) for n in seen]))
+        self.step(process, lambda m: m.on_voters(self.now_ns, voters))
 
     def crash(self, name: str) -> None:
         """Stop; of the records on their way to the disk, a prefix may have reached it."""

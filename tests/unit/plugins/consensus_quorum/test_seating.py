@@ -22,7 +22,7 @@ from mpreg_consensus_quorum.messages import (
 )
 from mpreg_consensus_quorum.options import QuorumOptions
 from mpreg_consensus_quorum.records import Promised, Voted
-from mpreg_core import Proposal, Send
+from mpreg_core import Address, Member, Proposal, Send
 
 KEYS = ("a", "b")
 CLUSTER = Cluster(0, "n0")
@@ -42,6 +42,11 @@ def counts(pool: Any, ids: list[str], nodes: Any = None) -> bool:
 def decided(pool: Any, at: str, key: str = "k", value: bytes = b"v", timeout: float = 10) -> bool:
     name = pool.propose(at, key, value, timeout=timeout)
     return pool.run(timeout + 1, lambda: at in pool.committed_at(name))
+
+
+def member(name: str, status: Any = "alive") -> Member:
+    place = Address("h", consensus=1)
+    return Member(id=name, incarnation=1, status=status, tier="local", region="eu", address=place, started_ms=1)
 
 
 # founding
@@ -130,6 +135,21 @@ def test_all_voters_may_change_at_once(make_pool: Any) -> None:
     pool.check()
 
 
+def test_a_voter_that_comes_back_and_knows_nobody_yet_lets_nobody_go(make_pool: Any) -> None:
+    """A process that starts sees itself first: that must not pass for the whole pool."""
+    pool = make_pool(3)
+    pool.run(1)
+    pool.crash("n0")
+    pool.alone = {"n0"}
+    pool.start("n0")
+    pool.run(5)
+    assert counts(pool, list(pool.nodes))
+    pool.alone = set()
+    pool.step(pool.nodes["n0"], lambda m: m.on_members(pool.now_ns, [member("n1"), member("n2", "left")]))
+    pool.set_voters(["n0", "n1"], 2)
+    assert pool.run(5, lambda: counts(pool, ["n0", "n1"], ["n0", "n1"]))
+
+
 def test_without_a_quorum_of_the_voters_there_is_no_change(make_pool: Any) -> None:
     pool = make_pool(3)
     for name in ("n1", "n2"):
@@ -197,6 +217,21 @@ def test_a_voter_that_lost_its_memory_votes_again_in_the_next_list(make_pool: An
     assert pool.nodes["n1"].machine.snapshot().epoch > before
     assert pool.nodes["n1"].values == {"k": b"v"}
     assert decided(pool, "n1", value=b"w")
+    pool.check()
+
+
+def test_a_newcomer_that_restarts_before_it_votes_needs_no_other_list(make_pool: Any) -> None:
+    """It remembers that it never voted: two of three must not need the third for that."""
+    pool = make_pool(3, voters=2)
+    pool.run(1)
+    pool.set_voters(pool.nodes, 2)
+    late = pool.nodes["n2"]
+    assert pool.run(5, lambda: "n2" in voters(pool, "n0") and not late.machine.snapshot().ready)
+    pool.crash("n2")
+    pool.crash("n1")
+    pool.start("n2")
+    assert pool.run(5, lambda: late.machine.snapshot().ready)
+    assert decided(pool, "n2")
     pool.check()
 
 
