@@ -30,7 +30,7 @@ from mpreg_core.errors import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
-from mpreg_core.node.requests import check_hedge
+from mpreg_core.node.pending import check_hedge
 from mpreg_core.wire.client import (
     Answer,
     Ask,

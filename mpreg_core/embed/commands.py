@@ -30,7 +30,7 @@ from mpreg_core.errors import (
 from mpreg_core.ids import PoolTier
 from mpreg_core.limits import REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
-from mpreg_core.node.requests import Outcome, check_hedge
+from mpreg_core.node.pending import Outcome, check_hedge
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver, Waiter
 from mpreg_core.units import ns, seconds

@@ -22,8 +22,9 @@ from mpreg_core.limits import (
 )
 from mpreg_core.node.actions import Invoke, Transmit
 from mpreg_core.node.messages import Messages
+from mpreg_core.node.pending import Outcome
 from mpreg_core.node.registry import NodeRegistry
-from mpreg_core.node.requests import Outcome, Requests
+from mpreg_core.node.requests import Requests
 from mpreg_core.node.spread import Spread
 from mpreg_core.node.state import NodeState
 from mpreg_core.node.topics import matches

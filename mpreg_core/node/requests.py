@@ -11,16 +11,16 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from mpreg_core.contracts.events import RequestDone
 from mpreg_core.contracts.router import Forward, Target
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.errors import InvalidInputError
 from mpreg_core.ids import NodeId, PoolTier, Region
-from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUEST_TIMEOUT_S_MAX, REQUESTS_PENDING_MAX
+from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUESTS_PENDING_MAX
 from mpreg_core.node.actions import Abandon, Invoke
 from mpreg_core.node.locating import Locating, Place
+from mpreg_core.node.pending import Outcome, Pending
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS
@@ -29,39 +29,11 @@ from mpreg_core.wire.request import CancelFrame, ReplyFrame, RequestFrame
 
 _DRAINING = "the node is draining"
 
-HEDGE_S_MIN = 0.001
 HEDGE_HUBS = 4
 """A node that hands on to a hub leaves the second way to the hub, and goes it itself after so many times as long."""
 
 HOP_RESERVE_NS = 2 * NS_PER_MS
 """Kept back at each hop, so that the answer `timeout` arrives before the caller gives up."""
-
-
-class Pending(Struct):
-    """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here.
-
-    At `hedge_ns` it goes a second way as well; `also` is then the next hop of the first one.
-    """
-
-    frame: RequestFrame
-    deadline_ns: int
-    started_ns: int
-    previous: NodeId | None
-    answer: Callable[["Outcome"], None] | None
-    next_hop: NodeId | None = None
-    pool: str = ""
-    sent_ns: int = 0
-    tried: frozenset[NodeId] = frozenset()
-    running: bool = False
-    hedge_ns: int | None = None
-    also: NodeId | None = None
-
-
-class Outcome(Struct, frozen=True):
-    """What the caller at this node gets."""
-
-    reply: ReplyFrame
-    duration_ns: int
 
 
 class Requests:
@@ -398,16 +370,6 @@ class Requests:
         stack = self._state.stacks.get(pending.pool)
         if stack is not None and pending.next_hop is not None:
             stack.call(stack.router, "on_outcome", pending.next_hop, ok, self._state.now_ns - pending.sent_ns)
-
-
-def check_hedge(hedge_s: float | None, *, idempotent: bool) -> None:
-    """Raises `InvalidInputError` for a second way that may not be, or a time that is none."""
-    if hedge_s is None:
-        return
-    if not idempotent:
-        raise InvalidInputError("only an idempotent request may go two ways: say so, or ask without hedge")
-    if not HEDGE_S_MIN <= hedge_s <= REQUEST_TIMEOUT_S_MAX:
-        raise InvalidInputError(f"expected a hedge of {HEDGE_S_MIN} to {REQUEST_TIMEOUT_S_MAX} s, got {hedge_s}")
 
 
 _RETRIED = frozenset(("no_route", "overloaded", "unavailable", "timeout"))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mpreg_core.limits import HOPS_MAX
-from mpreg_core.node.requests import Outcome
+from mpreg_core.node.pending import Outcome
 from mpreg_core.sim.linearizability import Operation, log, not_linearizable
 from mpreg_core.sim.observer import Seen
 

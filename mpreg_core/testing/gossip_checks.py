@@ -33,6 +33,7 @@ def messages_come_once(subject: Subject) -> None:
     """A message is delivered once to every member, with nothing lost on the way."""
     for seed in subject.seeds:
         pool = subject.pool(NODES, seed)
+        pool.listen()
         pool.world.run(2)
         for number in range(5):
             pool.publish(pool.ids[number], f"topic.{number}", b"1")

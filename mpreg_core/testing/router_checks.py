@@ -8,7 +8,7 @@ from mpreg_core.contracts.members import Address, Member
 from mpreg_core.contracts.router import Forward, Local, Policy, Refuse, Route, Router, Target, View
 from mpreg_core.ids import NodeId
 from mpreg_core.node.core import NodeCore
-from mpreg_core.node.requests import Outcome
+from mpreg_core.node.pending import Outcome
 from mpreg_core.sim import Faults, World
 from mpreg_core.testing.report import NotConformingError
 from mpreg_core.testing.subject import Pool, Subject

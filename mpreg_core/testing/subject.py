@@ -168,6 +168,11 @@ class Pool:
         """Remove replicated state."""
         self.world.command(at, lambda core: core.replication.delete(key, "pool", None))
 
+    def listen(self) -> None:
+        """Have every node want all messages: what nobody wants does not travel."""
+        for node in self.alive():
+            self.world.command(node, lambda core: core.messages.subscribe("#"))
+
     def publish(self, at: NodeId, topic: str, payload: bytes) -> None:
         """Publish a message to the pool."""
         self.world.command(at, lambda core: core.spread.publish(topic, payload))

@@ -3,7 +3,7 @@
 import pytest
 
 from mpreg_core.errors import InvalidInputError
-from mpreg_core.node.requests import check_hedge
+from mpreg_core.node.pending import check_hedge
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from mpreg_core.contracts.events import Decided
-from mpreg_core.node.requests import Outcome as Answer
+from mpreg_core.node.pending import Outcome as Answer
 from mpreg_core.sim import checkers
 from mpreg_core.sim.checkers import violations
 from mpreg_core.sim.faults import Fault

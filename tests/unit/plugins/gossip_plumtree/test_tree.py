@@ -51,6 +51,8 @@ def test_a_third_that_dies_unnoticed_holds_an_item_up_for_a_second(grove):
 
 def test_a_burst_from_several_members_reaches_all(grove):
     pool = settled(grove, 30)
+    pool.pool.listen()
+    pool.world.run(1)
     for number in range(200):
         pool.pool.publish(pool.ids[number % 5], f"topic.{number}", b"x" * 200)
     pool.world.run(3)

@@ -1,0 +1,49 @@
+"""A request that waits at a node, and what its caller gets."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from mpreg_core.errors import InvalidInputError
+from mpreg_core.ids import NodeId
+from mpreg_core.limits import REQUEST_TIMEOUT_S_MAX
+from mpreg_core.wire.request import ReplyFrame, RequestFrame
+
+HEDGE_S_MIN = 0.001
+
+
+class Pending(Struct):
+    """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here.
+
+    At `hedge_ns` it goes a second way as well; `also` is then the next hop of the first one.
+    """
+
+    frame: RequestFrame
+    deadline_ns: int
+    started_ns: int
+    previous: NodeId | None
+    answer: Callable[["Outcome"], None] | None
+    next_hop: NodeId | None = None
+    pool: str = ""
+    sent_ns: int = 0
+    tried: frozenset[NodeId] = frozenset()
+    running: bool = False
+    hedge_ns: int | None = None
+    also: NodeId | None = None
+
+
+class Outcome(Struct, frozen=True):
+    """What the caller at this node gets."""
+
+    reply: ReplyFrame
+    duration_ns: int
+
+
+def check_hedge(hedge_s: float | None, *, idempotent: bool) -> None:
+    """Raises `InvalidInputError` for a second way that may not be, or a time that is none."""
+    if hedge_s is None:
+        return
+    if not idempotent:
+        raise InvalidInputError("only an idempotent request may go two ways: say so, or ask without hedge")
+    if not HEDGE_S_MIN <= hedge_s <= REQUEST_TIMEOUT_S_MAX:
+        raise InvalidInputError(f"expected a hedge of {HEDGE_S_MIN} to {REQUEST_TIMEOUT_S_MAX} s, got {hedge_s}")
