@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.events import PoolLeft as PoolLeft
     from mpreg_core.contracts.events import Published as Published
     from mpreg_core.contracts.events import ReadDone as ReadDone
+    from mpreg_core.contracts.events import RegionDoubted as RegionDoubted
     from mpreg_core.contracts.events import RequestDone as RequestDone
     from mpreg_core.contracts.events import RoundTrip as RoundTrip
     from mpreg_core.contracts.events import RouteChanged as RouteChanged
@@ -228,6 +229,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "PoolLeft",
         "ReadDone",
         "RequestDone",
+        "RegionDoubted",
         "RoundTrip",
         "RouteChanged",
         "SnapshotInstalled",

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mpreg_core.contracts.members import Member, Status
-from mpreg_core.ids import Family, NodeId, Plane, PoolId
+from mpreg_core.ids import Family, NodeId, Plane, PoolId, Region
 
 
 class Event(Struct, frozen=True, tag=True):
@@ -159,6 +159,14 @@ class ParentChanged(Event, frozen=True):
     parent: NodeId | None
     previous: NodeId | None
     reason: str
+
+
+class RegionDoubted(Event, frozen=True):
+    """This node is further from its hub than a region is wide, though both say they are in one: one of them errs."""
+
+    hub: NodeId
+    region: Region
+    distance_km: float
 
 
 class NameConflict(Event, frozen=True):

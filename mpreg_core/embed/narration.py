@@ -16,6 +16,7 @@ from mpreg_core.contracts.events import (
     ParentChanged,
     PoolJoined,
     PoolLeft,
+    RegionDoubted,
 )
 from mpreg_core.units import NS_PER_S
 
@@ -69,6 +70,11 @@ def _parent(pool: str, event: ParentChanged) -> Line:
     return logging.INFO, f"attached to the hub {event.parent}"
 
 
+def _doubted(pool: str, event: RegionDoubted) -> Line:
+    where = f"the hub {event.hub} of region {event.region} is {event.distance_km:,.0f} km away"
+    return logging.WARNING, f"{where}: check node.region and node.coordinates of both"
+
+
 def _refused(pool: str, event: JoinRefused) -> Line:
     hint = f"; {event.hint}" if event.hint else ""
     return logging.WARNING, f"cannot join by {event.by}: {event.reason}{hint}"
@@ -107,6 +113,7 @@ _WORDS: dict[type, Callable[[str, Any], Line | None]] = {
     PoolJoined: _joined,
     PoolLeft: _left,
     ParentChanged: _parent,
+    RegionDoubted: _doubted,
     JoinRefused: _refused,
     NameConflict: _conflict,
     ChannelRefused: _channel,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from mpreg_core.contracts.events import PoolJoined, PoolLeft
+from mpreg_core.contracts.events import PoolJoined, PoolLeft, RegionDoubted
+from mpreg_core.contracts.members import Member
 from mpreg_core.ids import UPPER_POOL, NodeId, PoolId, PoolTier
 from mpreg_core.limits import POOLS_MAX
 from mpreg_core.node.hosted import Hosted
@@ -12,8 +13,12 @@ from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.registry import NodeRegistry
 from mpreg_core.node.state import NodeState
 from mpreg_core.node.topics import INTEREST, MEMBER
+from mpreg_core.registry.selection import great_circle_km
 from mpreg_core.state.items import ItemStore
 from mpreg_core.wire.control import Welcome
+
+REGION_KM_MAX = 5_000.0
+"""A node further from its region's hub than this is in another part of the world: Lisbon to Moscow are 3,900 km."""
 
 
 class Pools:
@@ -60,6 +65,8 @@ class Pools:
         if leader is None or (self._joining.attached() and state.parent != leader.id and self._joining.at_home()):
             return
         previous = state.parent
+        if previous != leader.id:
+            self._doubt_region(leader)
         self._joining.attach(leader.id, "joined")
         self._joining.on_accepted()
         for other in [other for other in state.stacks.values() if other.tier == stack.tier and other is not stack]:
@@ -68,6 +75,16 @@ class Pools:
             self._merging.announce()
             self._registry.publish(stack)
         self._settle()
+
+    def _doubt_region(self, hub: Member) -> None:
+        """A place and a region that do not go together send requests over half the globe, quietly."""
+        settings = self._state.settings
+        here, there = settings.coordinates, hub.coordinates
+        if here is None or there is None or hub.region != settings.region:
+            return
+        away_km = great_circle_km(here, there)
+        if away_km > REGION_KM_MAX:
+            self._state.emit(None, RegionDoubted(hub.id, hub.region, round(away_km, 1)))
 
     def _settle(self) -> None:
         """The node has found its place above; that is worth writing down."""

@@ -1,8 +1,12 @@
 """Nodes find each other: pools fill, parents are found, failures re-attach, restarts come back."""
 
+import dataclasses
+
+import pytest
 from msgspec.structs import replace
 
-from mpreg_core.contracts.events import JoinRefused, MemberChanged, NameConflict, ParentChanged
+from mpreg_core.contracts.events import JoinRefused, MemberChanged, NameConflict, ParentChanged, RegionDoubted
+from mpreg_core.contracts.members import Coordinates
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.wire.control import Hello
 
@@ -224,3 +228,19 @@ def test_guests_are_not_asked_to_vote(federation):
     fed.world.run_until(lambda: host.stacks["local:l-us-2"].table.member("c-us-1-1") is not None, 60)
     fed.world.run(2)
     assert host.stacks["local:l-us-2"].voters.ids == ("c-us-2-1", "l-us-2")
+
+
+@pytest.mark.parametrize(("place", "doubted"), [(Coordinates(39.9, -75.2), 0), (Coordinates(50.1, 8.7), 1)])
+def test_a_node_whose_place_does_not_go_with_its_region_says_so_once(federation, place, doubted):
+    fed = federation()
+    fed.grow(regions=("us",), hubs=1, clusters=0)
+    fed.world.run_until(fed.complete, 10)
+    fed.add("c-odd", "cluster", "us", "l-us-1")
+    odd = fed.world.nodes["c-odd"]
+    fed.world.crash("c-odd")
+    odd.settings = dataclasses.replace(odd.settings, coordinates=place)
+    fed.world.start("c-odd")
+    fed.world.run(20)
+    told = [o.event for o in odd.events if isinstance(o.event, RegionDoubted)]
+    assert len(told) == doubted
+    assert all((each.hub, each.region) == ("l-us-1", "us") and 6_000 < each.distance_km < 7_000 for each in told)
