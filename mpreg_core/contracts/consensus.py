@@ -64,6 +64,10 @@ class ConsensusEngine(Machine[MessageT], Protocol[MessageT]):
         """
         ...
 
+    def voters(self) -> Sequence[NodeId]:
+        """Who votes now, as far as this member knows, sorted; empty while there is no list."""
+        ...
+
     def may_leave(self) -> bool:
         """False while the others could not go on without this node, after `on_leave`: it then stays for a moment."""
         ...

@@ -174,8 +174,8 @@ class Reads:
             "pool": stack.pool,
             "strategy": stack.consensus.part.strategy,
             "stopped": stack.consensus.stopped,
-            "epoch": stack.voters.epoch,
-            "voters": list(stack.voters.ids),
+            "voters": list[Json](stack.counted()),
+            "wanted": list[Json](stack.voters.ids),
             "open": sum(1 for view in views if view.status == "pending"),
             "stats": msgspec.to_builtins(snapshot),
         }

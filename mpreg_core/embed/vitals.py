@@ -41,9 +41,11 @@ class Vitals:
         stacks = core.state.lowest_first()
         for stack in stacks:
             present = {member.id for member in stack.table.present()}
-            reachable = sum(1 for voter in stack.voters.ids if voter in present)
+            voters = stack.counted() or stack.voters.ids
+            reachable = sum(1 for voter in voters if voter in present)
             views = core.decisions.views(stack)
-            needed = views[-1].needed if views else len(stack.voters.ids) // 2 + 1
+            is_of_these = views and views[-1].voters == len(voters)
+            needed = views[-1].needed if is_of_these else len(voters) // 2 + 1
             quorums[stack.pool] = Quorum(needed, reachable, stack.consensus.stopped)
         return assess(
             Observed(

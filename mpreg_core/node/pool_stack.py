@@ -128,6 +128,11 @@ class PoolStack:
         self.voters = voters
         self.call(self.consensus, "on_voters", voters)
 
+    def counted(self) -> Sequence[NodeId]:
+        """Who votes now, as the pool's engine says."""
+        machine: Any = self.consensus.machine
+        return [] if self.consensus.stopped else machine.voters()
+
     def vote_only(self) -> None:
         """This node has left the pool: its engine alone goes on, as long as the others need it."""
         for hosted in self.hosted:

@@ -180,28 +180,31 @@ class Dictator:
 
     def __init__(self, context: ConsensusContext, options: NoOptions) -> None:
         self.me = context.me.id
-        self.voters = Voters(0, ())
+        self.wanted = Voters(0, ())
         self.index = len(context.records)
 
     def on_members(self, now_ns: int, members: Sequence[Member]) -> Effects:
         return NOTHING
 
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:
-        self.voters = voters
+        self.wanted = voters
         return NOTHING
+
+    def voters(self) -> Sequence[NodeId]:
+        return self.wanted.ids
 
     def may_leave(self) -> bool:
         return True
 
     def on_proposal(self, now_ns: int, proposal: Proposal) -> Effects:
-        if not self.voters.ids or self.voters.ids[0] == self.me:
+        if not self.wanted.ids or self.wanted.ids[0] == self.me:
             return self._decide(proposal)
-        return [Send((self.voters.ids[0],), Decree(proposal, 0), "stream")]
+        return [Send((self.wanted.ids[0],), Decree(proposal, 0), "stream")]
 
     def _decide(self, proposal: Proposal) -> Effects:
         self.index += 1
         decree = Decree(proposal, self.index)
-        others = tuple(voter for voter in self.voters.ids if voter != self.me)
+        others = tuple(voter for voter in self.wanted.ids if voter != self.me)
         told: list[Effect] = [Send(others, decree, "stream")] if others else []
         return [Persist(self.index, msgspec.msgpack.encode(decree)), *told, self._emit(decree)]
 
@@ -234,7 +237,7 @@ class Dictator:
         return NOTHING
 
     def snapshot(self) -> Struct:
-        return Watching(len(self.voters.ids))
+        return Watching(len(self.wanted.ids))
 
 
 class Straight:

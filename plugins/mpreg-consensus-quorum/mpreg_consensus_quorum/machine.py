@@ -238,6 +238,10 @@ class Quorum:
         """Nothing to hand over: the voters let this one go, with its own vote (`may_leave`)."""
         return NOTHING
 
+    def voters(self) -> Sequence[NodeId]:
+        """The list that counts."""
+        return sorted(self._desk.electorate.ids)
+
     def may_leave(self) -> bool:
         """False while this node is a voter of others, or has to tell the next ones what it did."""
         return self._seating.may_leave

@@ -223,6 +223,11 @@ class Raft:
             self._leading.hand_over(now_ns)
         return self._finish(now_ns)
 
+    def voters(self) -> Sequence[NodeId]:
+        """Those of the log's last configuration."""
+        config = self._desk.config
+        return members(config) if config is not None else ()
+
     def may_leave(self) -> bool:
         """A leader hands over as it goes; voters of a small pool should leave one after the other."""
         return True

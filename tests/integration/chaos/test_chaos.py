@@ -68,7 +68,7 @@ def is_whole(nodes):
         if not node.answers():
             return False
         (pool,) = node.get("/api/consensus/status")["pools"]
-        if pool["stats"]["voters"] < len(nodes) or not pool["stats"].get("ready", True):
+        if len(pool["voters"]) < len(nodes) or not pool["stats"].get("ready", True):
             return False
     return True
 
@@ -79,7 +79,7 @@ def engines(nodes):
     for name, node in nodes.items():
         try:
             (pool,) = node.get("/api/consensus/status")["pools"]
-            told[name] = pool["stats"] | {"wanted": pool["voters"]}
+            told[name] = pool["stats"] | {"voters": pool["voters"], "wanted": pool["wanted"]}
         except OSError as error:
             told[name] = str(error)
     return told

@@ -148,35 +148,38 @@ class Dictator:
 
     def __init__(self, context: ConsensusContext) -> None:
         self.me = context.me.id
-        self.voters = Voters(0, ())
+        self.wanted = Voters(0, ())
         self.index = len(context.records)
         self.pending: dict[int, Vote] = {}
 
     def on_members(self, now_ns: int, members: Sequence[Member]) -> Effects:
         return NOTHING
 
+    def voters(self) -> Sequence[NodeId]:
+        return self.wanted.ids
+
     def may_leave(self) -> bool:
         return True
 
     def on_voters(self, now_ns: int, voters: Voters) -> Effects:
-        self.voters = voters
+        self.wanted = voters
         return NOTHING
 
     def on_proposal(self, now_ns: int, proposal: Proposal) -> Effects:
-        if self.voters.ids[0] == self.me:
+        if self.wanted.ids[0] == self.me:
             return self._decide(proposal)
-        return [Send((self.voters.ids[0],), Vote(proposal, 0), "stream")]
+        return [Send((self.wanted.ids[0],), Vote(proposal, 0), "stream")]
 
     def _decide(self, proposal: Proposal) -> Effects:
         self.index += 1
         vote = Vote(proposal, self.index)
-        others = tuple(voter for voter in self.voters.ids if voter != self.me)
+        others = tuple(voter for voter in self.wanted.ids if voter != self.me)
         decided = [Send(others, vote, "stream"), self._emit(vote)] if others else [self._emit(vote)]
         return [Persist(self.index, msgspec.msgpack.encode(vote)), *decided]
 
     def _emit(self, vote: Vote) -> Emit:
         proposal = vote.proposal
-        votes = {self.voters.ids[0]: True}
+        votes = {self.wanted.ids[0]: True}
         return Emit(
             Decided(proposal.id, proposal.key, proposal.value, proposal.proposer, "committed", votes, vote.index)
         )
