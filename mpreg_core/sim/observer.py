@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from mpreg_core.contracts.events import Decided, MemberChanged, StateChanged
-from mpreg_core.ids import NodeId
+from mpreg_core.ids import NodeId, PoolId
 from mpreg_core.sim.faults import KINDS, Fault
 from mpreg_core.sim.fleet import Fleet
 from mpreg_core.sim.world import SimNode
@@ -102,7 +102,7 @@ class Observer:
             elif isinstance(event, Decided):
                 self.seen.decided.append((node.id, event))
             elif isinstance(event, MemberChanged) and event.change == "failed":
-                self._accuse(node.id, event.member.id, seconds(occurrence.at_ns))
+                self._accuse(node.id, occurrence.pool, event.member.id, seconds(occurrence.at_ns))
         node.events.clear()
         for token, result in node.results.items():
             self.seen.outcomes.setdefault((node.id, node.life, token), (self.now_s, result))
@@ -114,11 +114,12 @@ class Observer:
             reached.add(at)
             self.spread_s.append(seconds(at_ns - begun_ns))
 
-    def _accuse(self, by: NodeId, who: NodeId, at_s: float) -> None:
+    def _accuse(self, by: NodeId, pool: PoolId, who: NodeId, at_s: float) -> None:
         down_s = self._down_s.get(who)
         if down_s is None:
             node = self.fleet.world.nodes.get(who)
-            if node is not None and node.alive and node.core.state.life != "stopped":  # else it left, unheard
+            is_there = node is not None and node.alive and pool in node.core.state.stacks
+            if node is not None and is_there and node.core.state.life != "stopped":  # else it left, unheard
                 self.seen.accused.append((at_s, by, who))
         elif who not in self._detected:
             self._detected.add(who)
