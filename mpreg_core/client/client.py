@@ -44,6 +44,7 @@ from mpreg_core.wire.client import (
     Ping,
     Pong,
     Publish,
+    QueueDelivery,
     Subscribe,
 )
 from mpreg_core.wire.outcome import error_of
@@ -319,6 +320,8 @@ class Client:
                     self._room.answer(message)
                 elif isinstance(message, Delivery):
                     self._subscriptions.take(message)
+                elif isinstance(message, QueueDelivery):
+                    self._subscriptions.take(message.message, message.queues, plain=message.plain)
                 elif isinstance(message, Call):
                     self._serving.take(message, link.put)
                 elif isinstance(message, CallOff):

@@ -38,10 +38,10 @@ class Subscriptions:
             del self._feeds[pattern, queue]
         return not feeds
 
-    def take(self, delivery: Delivery) -> None:
+    def take(self, delivery: Delivery, queues: tuple[str, ...] = (), *, plain: bool = True) -> None:
         """A message came: to all feeds outside of groups, and in each group it is for to the one whose turn it is."""
-        feeds = list(self._wanting(delivery.topic, "")) if delivery.plain else []
-        for queue in delivery.queues:
+        feeds = list(self._wanting(delivery.topic, "")) if plain else []
+        for queue in queues:
             in_group = self._wanting(delivery.topic, queue)
             if in_group:
                 feeds.append(in_group[0])

@@ -45,6 +45,7 @@ from mpreg_core.wire.client import (
     Ping,
     Pong,
     Publish,
+    QueueDelivery,
     Subscribe,
 )
 from mpreg_core.wire.codec import FrameEncoder, FrameError
@@ -245,14 +246,14 @@ class Clients:
                 for source, session in self._sessions.items()
                 if any(not queue and matches(pattern, event.topic) for pattern, queue in session.patterns)
             )
-        chosen = [self._in_groups[token] for token in event.chosen if token in self._in_groups]
-        for source, queue in chosen:
-            is_plain = source in receivers
-            delivery = Delivery(event.id, event.topic, event.payload, event.origin, (queue,), is_plain)
-            self._send(source, delivery)
-            receivers = tuple(each for each in receivers if each != source)
+        delivery = Delivery(event.id, event.topic, event.payload, event.origin)
+        for token in event.chosen:
+            if token in self._in_groups:
+                source, queue = self._in_groups[token]
+                self._send(source, QueueDelivery(delivery, (queue,), source in receivers))
+                receivers = tuple(each for each in receivers if each != source)
         if receivers:
-            self._send(receivers, Delivery(event.id, event.topic, event.payload, event.origin))
+            self._send(receivers, delivery)
 
     def dismiss(self) -> None:
         """This node is about to stop: the clients are to go to another, in their time."""

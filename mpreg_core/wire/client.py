@@ -98,17 +98,12 @@ class Call(Struct, frozen=True, array_like=True, tag=10):
 
 
 class Delivery(Struct, frozen=True, array_like=True, tag=11):
-    """A message that matches one of the client's patterns or several; it comes once.
-
-    `queues` are the groups for which it comes; `plain` whether it comes for a subscription outside of groups, too.
-    """
+    """A message that matches one of the client's patterns or several; it comes once."""
 
     id: str
     topic: str
     payload: bytes
     origin: NodeId
-    queues: tuple[str, ...] = ()
-    plain: bool = True
 
 
 class Done(Struct, frozen=True, array_like=True, tag=12):
@@ -142,5 +137,13 @@ class CallOff(Struct, frozen=True, array_like=True, tag=16):
     call: str
 
 
+class QueueDelivery(Struct, frozen=True, array_like=True, tag=17):
+    """A message for queue groups of the client's; `plain` when it matches a subscription outside of groups, too."""
+
+    message: Delivery
+    queues: tuple[str, ...]
+    plain: bool
+
+
 FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping, Forget)
-TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn, CallOff)
+TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn, CallOff, QueueDelivery)
