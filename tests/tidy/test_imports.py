@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     ("errors", "ids", "units", "limits", "__version__"),
     ("contracts",),
-    ("wire", "membership", "state", "registry", "routing"),
+    ("wire", "membership", "state", "registry", "routing", "detecting"),
     ("node",),
     ("plugin", "config"),
     ("runtime", "sim", "security", "observe"),
@@ -29,7 +29,7 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FACADE = ("client", "embed")  # may be several files each: client.py, client_frames.py
 
-PURE = {"contracts", "wire", "membership", "state", "registry", "routing", "node"}
+PURE = {"contracts", "wire", "membership", "state", "registry", "routing", "detecting", "node"}
 IMPURE = {"anyio", "asyncio", "logging", "os", "random", "secrets", "socket", "threading", "time", "uuid"}
 # Machines are handed their generator of chance; only the modules that hand it on may name its type.
 PURE_EXCEPT = {"random.Random": {"contracts", "node"}}
@@ -42,6 +42,7 @@ PUBLIC = {
     "mpreg_core.limits",
     "mpreg_core.observe",
     "mpreg_core.observe.metrics",
+    "mpreg_core.detecting",
     "mpreg_core.routing",
 }
 PUBLIC_IN_TESTS = PUBLIC | {"mpreg_core.sim", "mpreg_core.testing"}

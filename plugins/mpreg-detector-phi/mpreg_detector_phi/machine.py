@@ -30,10 +30,10 @@ from mpreg_core import (
     Verdict,
     ns,
 )
+from mpreg_core.detecting import ANSWER_TURNS, PauseGuard
 from mpreg_detector_phi.arrivals import Arrivals, Model
 from mpreg_detector_phi.messages import NOT_ACCUSED, Answer, Doubt, Heartbeat, PhiMessage
 from mpreg_detector_phi.options import PhiOptions
-from mpreg_detector_phi.pause import ANSWER_TURNS, PauseGuard
 from mpreg_detector_phi.peers import Peer, Peers
 from mpreg_detector_phi.snapshot import Counts, PhiSnapshot
 from mpreg_detector_phi.timers import Timers

@@ -13,11 +13,11 @@ from typing import Literal
 from msgspec import Struct
 
 from mpreg_core import Effect, Emit, Member, NodeId, Verdict, ns
+from mpreg_core.detecting import REFUTATION_TURNS, PauseGuard
 from mpreg_core.limits import INCARNATION_STEP_MAX, MEMBERS_PER_POOL_MAX
 from mpreg_detector_phi.arrivals import Arrivals
 from mpreg_detector_phi.circle import Circle
 from mpreg_detector_phi.options import PhiOptions
-from mpreg_detector_phi.pause import REFUTATION_TURNS, PauseGuard
 from mpreg_detector_phi.timers import Timers
 
 Status = Literal["alive", "suspect", "failed"]

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from mpreg_core import NOTHING, Effect, Effects, Evidence, Lane, Member, NodeId, Send, StrategyContext, ns
-from mpreg_detector_swim.awareness import Awareness, PauseGuard
+from mpreg_core.detecting import PauseGuard
+from mpreg_detector_swim.awareness import Awareness
 from mpreg_detector_swim.messages import (
     ALIVE,
     FAILED,

@@ -15,8 +15,8 @@ from typing import Literal
 from msgspec import Struct
 
 from mpreg_core import Effect, Emit, Member, NodeId, Verdict
+from mpreg_core.detecting import REFUTATION_TURNS, PauseGuard
 from mpreg_core.limits import INCARNATION_STEP_MAX, MEMBERS_PER_POOL_MAX
-from mpreg_detector_swim.awareness import REFUTATION_TURNS, PauseGuard
 from mpreg_detector_swim.messages import ALIVE, FAILED, SUSPECT, Opinion, Update
 from mpreg_detector_swim.options import SwimOptions
 from mpreg_detector_swim.ring import Ring

@@ -7,7 +7,8 @@ interval may be shorter) the open probe pings again, which is one more chance fo
 from collections.abc import Callable
 
 from mpreg_core import NS_PER_S, Effect, Emit, Lane, NodeId, RoundTrip, Send, ns
-from mpreg_detector_swim.awareness import ANSWER_TURNS, Awareness, PauseGuard
+from mpreg_core.detecting import ANSWER_TURNS, PauseGuard
+from mpreg_detector_swim.awareness import Awareness
 from mpreg_detector_swim.messages import ALIVE, FAILED, SUSPECT, Ack, News, Ping, PingRequest, Update
 from mpreg_detector_swim.opinions import Opinions, Peer
 from mpreg_detector_swim.options import SwimOptions

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from mpreg_core import NS_PER_S, ns
+from mpreg_core.detecting import PauseGuard
 from mpreg_core.limits import DATAGRAM_BYTES_MAX
-from mpreg_detector_swim.awareness import Awareness, PauseGuard
+from mpreg_detector_swim.awareness import Awareness
 from mpreg_detector_swim.messages import ALIVE, FAILED, SUSPECT, UPDATES_MAX, Ping, Update
 from mpreg_detector_swim.options import SwimOptions
 from mpreg_detector_swim.ring import Ring

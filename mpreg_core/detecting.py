@@ -1,6 +1,6 @@
-"""The local-pause guard: a node that was away must not blame others for its own silence (learnt by Cassandra)."""
+"""What failure detectors share: a node must not blame others for what it missed itself."""
 
-from mpreg_core import NS_PER_S
+from mpreg_core.units import NS_PER_S
 
 LATE_DECAY = 4
 """A node that is in time again forgets a lateness in so many times its length."""
@@ -13,10 +13,11 @@ REFUTATION_TURNS = 4
 
 
 class PauseGuard:
-    """When work comes much later than it was due (a stopped process, a suspended machine), old silence proves nothing.
+    """A node that was away (stopped process, suspended machine, jumped clock) must not blame others for it.
 
-    Every wait starts anew at `resumed_ns`, and nobody is accused until a heartbeat sent since was answered, or for one
-    interval.
+    Cassandra's local-pause guard: when work comes much later than it was due, what was pending then proves nothing.
+    Every wait starts anew at `resumed_ns`, and the node accuses nobody before `quiet_until_ns`: until something that it
+    sent since was answered, or for one interval.
 
     Short of that, a node whose own timers come late has more to do than it can, and so, often, has its whole machine:
     `late_ns` is by how much they came late of late, and every wait for somebody else is longer by turns of that length.
@@ -43,6 +44,10 @@ class PauseGuard:
         return paused
 
     def answered(self, sent_ns: int) -> None:
-        """A heartbeat sent at `sent_ns` was answered."""
+        """What was sent at `sent_ns` was answered directly."""
         if sent_ns >= self.resumed_ns:
             self.quiet_until_ns = self.resumed_ns
+
+    def quiet(self, now_ns: int) -> bool:
+        """True while this node accuses nobody."""
+        return now_ns < self.quiet_until_ns
