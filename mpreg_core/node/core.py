@@ -68,7 +68,7 @@ class NodeCore:
         timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
         self._timed = (*timed, self.leases, self.messages)
         self.pools = Pools(self.state, self.merging, self.joining, self.registry, self._drain_events)
-        self.pools.entered = (self.replication.fill, self.messages.on_entered)
+        self.pools.entered = (self.replication.fill, lambda _: self.messages.on_members())
         self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame, CancelFrame))
         self._clients = MessageDecoder(FROM_CLIENT)

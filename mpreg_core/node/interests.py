@@ -75,6 +75,9 @@ class Local:
         self._queues: dict[str, list[int]] = {}
         self._token = 0
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     def add(self, pattern: str, queue: str) -> int:
         """One more; gives its token. Raises `InvalidInputError`, `OverloadedError`."""
         if not pattern or len(pattern) > TOPIC_CHARACTERS_MAX or len(queue) > TOPIC_CHARACTERS_MAX:

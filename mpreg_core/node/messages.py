@@ -70,13 +70,9 @@ class Messages:
         newest = (held.record.life, held.record.sequence) if held is not None else (-1, -1)
         return record.node != self._state.id and (record.life, record.sequence) > newest
 
-    def on_entered(self, stack: PoolStack) -> None:
-        """This node is in one more pool: tell it what is wanted."""
-        self.on_members()
-
     def on_members(self) -> None:
-        """Members came or went."""
-        if self._told or any(stack.wants for stack in self._state.stacks.values()) or self._local.patterns:
+        """Members came or went, or this node entered one more pool, which is to be told what is wanted."""
+        if self._told or self._local or any(stack.wants for stack in self._state.stacks.values()):
             self._changed()
 
     def _changed(self) -> None:

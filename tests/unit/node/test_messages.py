@@ -117,6 +117,17 @@ def chosen(fed, node):
     return [event.payload for event in came(fed, node) if event.chosen]
 
 
+def test_a_queue_group_s_member_that_subscribed_before_it_had_joined_gets_messages(fed):
+    fed.add("c-late", "cluster", "us", "l-late")
+    subscribe(fed, "c-late", "jobs.*", "workers")
+    fed.world.run(2)
+    fed.add("l-late", "local", "us", "r-us")
+    fed.world.run_until(lambda: fed.world.nodes["c-late"].core.state.life == "ready", 20)
+    fed.world.run(SETTLED_S)
+    publish(fed, "c-eu-1-1", "jobs.mail")
+    assert chosen(fed, "c-late") == [b"0"]
+
+
 def test_of_a_queue_group_one_member_gets_each_message_wherever_they_are(fed):
     members = ["c-us-2-1", "c-eu-1-1", "c-eu-2-2"]
     for node in members:
