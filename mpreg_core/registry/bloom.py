@@ -12,23 +12,24 @@ class Bloom:
 
     def __init__(self, size: int, content: bytes = b"") -> None:
         self._size = size
-        self._bits = int.from_bytes(content[:size], "little")
+        self._bytes = bytearray(content[:size].ljust(size, b"\0"))
 
     def __contains__(self, name: str) -> bool:
-        return all(self._bits >> bit & 1 for bit in self._places(name))
+        return all(self._bytes[bit >> 3] >> (bit & 7) & 1 for bit in self._places(name))
 
     def add(self, name: str) -> None:
         """The name is inside."""
         for bit in self._places(name):
-            self._bits |= 1 << bit
+            self._bytes[bit >> 3] |= 1 << (bit & 7)
 
     def merge(self, content: bytes) -> None:
         """So are those of another one of the same size."""
-        self._bits |= int.from_bytes(content[: self._size], "little")
+        both = int.from_bytes(self._bytes, "little") | int.from_bytes(content[: self._size], "little")
+        self._bytes[:] = both.to_bytes(self._size, "little")
 
     def content(self) -> bytes:
         """To send, without the zeros at the end."""
-        return self._bits.to_bytes(self._size, "little").rstrip(b"\0")
+        return bytes(self._bytes.rstrip(b"\0"))
 
     def _places(self, name: str) -> Iterator[int]:
         digest = blake2b(name.encode(errors="replace"), digest_size=4 * HASHES).digest()
