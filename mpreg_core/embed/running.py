@@ -35,7 +35,7 @@ from mpreg_core.embed.finding import discover_here, may_know, registry_status
 from mpreg_core.embed.reads import Reads
 from mpreg_core.embed.streams import Broadcast
 from mpreg_core.embed.vitals import Vitals
-from mpreg_core.errors import NotFoundError, RequestError, UnavailableError
+from mpreg_core.errors import InvalidInputError, NotFoundError, RequestError, UnavailableError
 from mpreg_core.ids import LOWER_POOL, NodeId
 from mpreg_core.node.topics import matches
 from mpreg_core.runtime import clock
@@ -299,12 +299,13 @@ class RunningNode:
 
     async def _at_hub(self, call: internal.ClustersCall) -> Json:
         state = self._driver.core.state
-        if state.settings.tier != "cluster" or state.parent is None:
-            raise UnavailableError(
-                f"clusters register with a local hub; this node is of tier {state.settings.tier}"
-                + ("" if state.settings.tier != "cluster" else " and has no hub now"),
+        if state.settings.tier != "cluster":
+            raise InvalidInputError(
+                f"clusters register with a local hub or a node below one, this node is of tier {state.settings.tier}",
                 where=state.id,
             )
+        if state.parent is None:
+            raise UnavailableError("this node has no hub now that a cluster could register with", where=state.id)
         reply = await self._commands.request(internal.CLUSTERS, internal.to_json(call), target=state.parent)
         return reply.payload
 

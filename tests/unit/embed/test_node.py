@@ -160,6 +160,8 @@ async def test_errors_come_out_as_what_they_are(node):
         await c.deregister_cluster("b")
         with pytest.raises(NotFoundError):
             await c.deregister_cluster("b")
+        with pytest.raises(InvalidInputError, match="this node is of tier global"):
+            await g.deregister_cluster("b")
 
 
 async def test_a_killed_hub_is_failed_and_a_leaving_node_left(node):
