@@ -80,18 +80,21 @@ class Ledger:
     """All slots, the recent decisions, and the order in which keys changed in this life of the node."""
 
     def __init__(self, recent_max: int, records: Iterable[Record]) -> None:
+        self.stances: OrderedDict[str, bool] = OrderedDict()
+        self._recent_max = recent_max
+        self._clear()
+        for record in records:
+            self.apply(record)
+
+    def _clear(self) -> None:
         self.slots: dict[str, Slot] = {}
         self.recent: OrderedDict[tuple[str, int], Decision] = OrderedDict()
-        self.stances: OrderedDict[str, bool] = OrderedDict()
         self.seat = NOBODY
         self.held_bytes = 0
-        self._recent_max = recent_max
         self._recent_bytes = 0
         self._changes: list[tuple[int, str]] = []
         self._changed: dict[str, int] = {}
         self._sequence = 0
-        for record in records:
-            self.apply(record)
 
     @property
     def boot(self) -> int:
@@ -200,9 +203,8 @@ class Ledger:
 
     def start_over(self, seat: Seated) -> None:
         """Forget all but the operator's words, and take this seat."""
-        stances = self.stances
-        self.__init__(self._recent_max, (seat,))  # type: ignore[misc]
-        self.stances = stances
+        self._clear()
+        self.apply(seat)
 
     def checkpoint(self) -> Checkpoint:
         """A record of all there is."""
