@@ -7,6 +7,7 @@ themselves; else what one hub has from another would come back to it for ever.
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TypeVar
 
 from mpreg_core.errors import InvalidInputError, OverloadedError
 from mpreg_core.ids import NodeId
@@ -16,6 +17,8 @@ from mpreg_core.registry.bloom import Bloom
 
 TOPIC_CHARACTERS_MAX = 255
 FILTER_BYTES = 8_192
+
+_Key = TypeVar("_Key")
 
 
 class Filter:
@@ -67,10 +70,11 @@ class Wants:
 
 
 class Local:
-    """The subscribers at this node: plain ones by how many want a pattern, queue groups by member."""
+    """The subscribers at this node: how many plain ones want a pattern, and how many in a queue, and these in turn."""
 
     def __init__(self) -> None:
         self.patterns: Counter[str] = Counter()
+        self.groups: Counter[tuple[str, str]] = Counter()
         self._members: dict[int, tuple[str, str]] = {}
         self._queues: dict[str, list[int]] = {}
         self._token = 0
@@ -89,6 +93,7 @@ class Local:
         self._members[self._token] = (pattern, queue)
         if queue:
             self._queues.setdefault(queue, []).append(self._token)
+            self.groups[pattern, queue] += 1
         else:
             self.patterns[pattern] += 1
         return self._token
@@ -97,16 +102,12 @@ class Local:
         """One less."""
         pattern, queue = self._members.pop(token)
         if not queue:
-            self.patterns[pattern] -= 1
-            self.patterns += Counter()
+            _one_less(self.patterns, pattern)
             return
+        _one_less(self.groups, (pattern, queue))
         self._queues[queue].remove(token)
         if not self._queues[queue]:
             del self._queues[queue]
-
-    def groups(self) -> set[tuple[str, str]]:
-        """Pattern and name of every group with a member here."""
-        return {(pattern, queue) for pattern, queue in self._members.values() if queue}
 
     def choose(self, queue: str, topic: str) -> int | None:
         """The member of a group whose turn it is, of those that want the topic."""
@@ -119,9 +120,15 @@ class Local:
         return None
 
 
+def _one_less(counter: Counter[_Key], key: _Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
+
+
 def record_of(node: NodeId, life: int, sequence: int, local: Local, others: Iterable[InterestRecord]) -> InterestRecord:
     """What a node tells a pool: its own subscribers' wishes and those that it heard of beyond."""
-    patterns, groups = set(local.patterns), local.groups()
+    patterns, groups = set(local.patterns), set(local.groups)
     merged = Filter()
     has_bits = False
     for record in others:

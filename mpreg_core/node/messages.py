@@ -157,7 +157,7 @@ class Messages:
                 if wants.record.groups and _is_present(stack, node):
                     for queue in wants.groups(topic):
                         behind.setdefault(queue, []).append(node)
-        local = {queue for pattern, queue in self._local.groups() if topics.matches(pattern, topic)}
+        local = {queue for pattern, queue in self._local.groups if topics.matches(pattern, topic)}
         for queue in sorted((local | behind.keys()) - set(served)):
             token = self._local.choose(queue, topic)
             if token is not None:

@@ -160,6 +160,18 @@ def test_two_groups_and_a_plain_subscriber_get_a_message_each(fed):
     assert [event.chosen for event in came(fed, "c-eu-1-2")] == [()]
 
 
+def test_a_group_is_wanted_until_its_last_member_is_gone():
+    local = Local()
+    first, second, plain = local.add("jobs.*", "w"), local.add("jobs.*", "w"), local.add("jobs.*", "")
+    local.remove(first)
+    assert record_of("n", 1, 1, local, ()).groups == (("jobs.*", "w"),)
+    local.remove(second)
+    assert record_of("n", 1, 1, local, ()) == InterestRecord("n", 1, 1, ("jobs.*",))
+    local.remove(plain)
+    assert record_of("n", 1, 1, local, ()) == InterestRecord("n", 1, 1)
+    assert (len(local), local.choose("w", "jobs.mail")) == (0, None)
+
+
 def test_a_filter_stands_for_many_patterns_and_lets_few_others_pass():
     rng = Random(1)
     local = Local()
