@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Awaitable, Callable
+from subprocess import DEVNULL, STDOUT
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -80,8 +81,10 @@ async def _grpc(check: str) -> str:
 
 async def _command(check: str) -> str:
     words = shlex.split(check.partition(":")[2])
-    done = await anyio.run_process(words, check=False)
-    if done.returncode == 0:
-        return ""
-    said = (done.stderr or done.stdout)[:OUTPUT_BYTES_MAX].decode(errors="replace").strip()
-    return f"exit code {done.returncode}: {said}".rstrip(": ")
+    said = b""
+    async with await anyio.open_process(words, stdin=DEVNULL, stderr=STDOUT) as process:
+        assert process.stdout is not None
+        async for part in process.stdout:  # to its end, else the command would wait for a reader
+            said += part[: OUTPUT_BYTES_MAX - len(said)]
+        code = await process.wait()
+    return f"exit code {code}: {said.decode(errors='replace').strip()}".rstrip(": ") if code else ""

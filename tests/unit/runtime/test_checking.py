@@ -2,12 +2,13 @@
 
 import struct
 import sys
+import tracemalloc
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
-from mpreg_core.runtime.checking import Checker
+from mpreg_core.runtime.checking import OUTPUT_BYTES_MAX, Checker
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +82,19 @@ async def test_a_command_passes_with_exit_code_0(code, error):
         found = await made.check(f'command:{sys.executable} -c "{code}"', 1)
     assert found.startswith(error)
     assert bool(found) == bool(error)
+
+
+async def test_a_command_that_talks_without_end_does_not_fill_the_memory():
+    code = "import sys; [sys.stdout.write(8192 * chr(46)) for _ in range(4000)]; sys.exit(3)"
+    tracemalloc.start()
+    try:
+        async with checker() as made:
+            found = await made.check(f'command:{sys.executable} -c "{code}"', 10)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == "exit code 3: " + OUTPUT_BYTES_MAX * "."
+    assert peak < 4_000_000, "of 32 MB"
 
 
 def frame(kind, flags, stream_id, body):
