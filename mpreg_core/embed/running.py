@@ -129,7 +129,7 @@ class RunningNode:
         self._vitals.on_occurrence(occurrence)
         self._events.put(occurrence)
         event = occurrence.event
-        if isinstance(event, Published):
+        if isinstance(event, Published) and self._messages:
             payload: Json = msgspec.json.decode(event.payload)
             self._messages.put((Message(event.topic, payload, event.origin, event.id), event.chosen))
 

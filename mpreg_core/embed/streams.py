@@ -44,6 +44,9 @@ class Broadcast(Generic[T]):
     def __init__(self) -> None:
         self._feeds: set[Feed[T]] = set()
 
+    def __len__(self) -> int:
+        return len(self._feeds)
+
     def put(self, value: T) -> None:
         """To everyone who listens."""
         for feed in self._feeds:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-import msgspec
 from msgspec import structs
 
 from mpreg_core.contracts.consensus import Voters
@@ -27,8 +26,6 @@ from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
 from mpreg_core.wire.control import Goodbye, Received, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
-
-_BAD = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)
 
 GOODBYES = 4
 """Members that are told of a departure straight, by stream: the hubs of the pool, then who has been there longest.
@@ -65,7 +62,7 @@ class Merging:
             if handler is None:
                 raise ValueError(f"unknown topic in key {event.key!r}")
             handler(stack, item)
-        except _BAD:
+        except topics.UNREADABLE:
             self._state.count("mpreg_items_rejected_total", pool=stack.pool)
 
     def judges(self, stack: Callable[[], PoolStack]) -> dict[str, Callable[[Item | None, Item], bool]]:
@@ -77,7 +74,7 @@ class Merging:
                     return False
                 try:
                     return judge(new)
-                except _BAD:
+                except topics.UNREADABLE:
                     self._state.count("mpreg_items_rejected_total", pool=stack().pool)
                     return False
 

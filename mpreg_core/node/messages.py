@@ -121,17 +121,20 @@ class Messages:
 
     def on_gossip(self, stack: PoolStack, item: Item) -> None:
         """A message came by a pool's gossip. It goes on into the other pools."""
-        record = topics.messages.decode(item.payload)
+        record = topics.read_message(item.payload)
         stack.items.mark_seen(item.stamp)
         self._forward(record, item, stack, ())
 
     def on_deliver(self, source: NodeId, deliver: Deliver) -> None:
         """A message came straight."""
         stack = self._state.stacks.get(deliver.pool)
-        if stack is None or len(deliver.payload) > 2 * MESSAGE_BYTES_MAX:
+        try:
+            if stack is None or len(deliver.payload) > 2 * MESSAGE_BYTES_MAX:
+                raise ValueError("a message of another pool, or too large")
+            record = topics.read_message(deliver.payload)
+        except topics.UNREADABLE:
             self._state.count("mpreg_items_rejected_total", pool=deliver.pool if stack is not None else "")
             return
-        record = topics.messages.decode(deliver.payload)
         item = topics.message_item(record, deliver.born_ms)
         if item.key == deliver.key and stack.items.mark_seen(item.stamp):
             self._forward(record, item, stack, deliver.served)

@@ -12,6 +12,7 @@ from mpreg_core.node import topics
 from mpreg_core.node.messages import Messages
 from mpreg_core.node.state import NodeState
 from mpreg_core.wire.control import Received
+from mpreg_core.wire.payload import is_json
 
 PROBES_MAX = 64
 TOPIC_CHARACTERS_MAX = 255
@@ -48,6 +49,8 @@ class Spread:
             raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
         if len(payload) > MESSAGE_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(payload)}")
+        if not is_json(payload):
+            raise InvalidInputError(f"expected a message of JSON text, got {payload[:40]!r}")
         state = self._state
         record = topics.MessageRecord(self._new_id(), topic, payload, state.id)
         self._messages.send(record)

@@ -1,6 +1,6 @@
 """What core's own gossip items mean: a key's prefix says who understands the payload and which version wins."""
 
-from msgspec import Struct, msgpack
+from msgspec import MsgspecError, Struct, msgpack
 
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.gossip import BULK, NORMAL, URGENT, Item
@@ -8,6 +8,7 @@ from mpreg_core.contracts.members import Member
 from mpreg_core.ids import NodeId
 from mpreg_core.membership.federation import HubSummary, encode_summary
 from mpreg_core.state.items import make_stamp
+from mpreg_core.wire.payload import is_json
 
 MEMBER, HUB, CLUSTER, STATE, MESSAGE, PROBE, INTEREST = "m", "h", "c", "s", "e", "t", "i"
 """A member, a hub's summary, a cluster served by a member, a replicated key, a message, a test message, wishes."""
@@ -52,6 +53,9 @@ class ProbeRecord(Struct, frozen=True, array_like=True):
     origin: NodeId
 
 
+UNREADABLE = (MsgspecError, RecursionError, UnicodeDecodeError, OverflowError, ValueError)
+"""What reading an item of others may raise."""
+
 members = msgpack.Decoder(Member)
 clusters = msgpack.Decoder(ClusterRecord)
 messages = msgpack.Decoder(MessageRecord)
@@ -86,6 +90,14 @@ def cluster_item(record: ClusterRecord, born_ms: int) -> Item:
 def state_item(key: str, payload: bytes, origin: NodeId, born_ms: int) -> Item:
     """A replicated key as an item; `key` begins with its scope."""
     return _item(f"{STATE}/{key}", payload, origin, born_ms, NORMAL)
+
+
+def read_message(payload: bytes) -> MessageRecord:
+    """The message in an item of others. Raises one of `UNREADABLE`."""
+    record = messages.decode(payload)
+    if not is_json(record.payload):
+        raise ValueError("a message that is no JSON")
+    return record
 
 
 def message_item(record: MessageRecord, born_ms: int) -> Item:

@@ -19,6 +19,7 @@ from mpreg_core.errors import (
     UnavailableError,
 )
 from mpreg_core.limits import REQUEST_BYTES_MAX
+from mpreg_core.wire.client import Publish
 
 pytestmark = pytest.mark.anyio
 
@@ -302,3 +303,14 @@ async def test_the_bodys_own_error_comes_out_as_it_is(node):
     with pytest.raises(ZeroDivisionError):
         async with hub_with(node):
             raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"", b'{"half":', b"[" * 5_000], ids=["binary", "empty", "half", "deep"])
+async def test_a_message_that_is_no_json_is_refused_and_hurts_no_hub(node, payload):
+    async with hub_with(node) as (hub, client):
+        with pytest.raises(InvalidInputError, match="JSON"):
+            await client._done(lambda number: Publish(number, "orders.eu", payload), 5.0, again=False)
+        async with hub.subscribe("orders.#") as messages:
+            sent = await client.publish("orders.eu", 1)
+            with anyio.fail_after(5):
+                assert await anext(messages) == sent

@@ -17,8 +17,9 @@ from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.node import requests as requests_module
 from mpreg_core.node import topics
 from mpreg_core.node.actions import Complete, Transmit
-from mpreg_core.wire.codec import MessageDecoder, decode_frame, encode_frame
-from mpreg_core.wire.control import Welcome
+from mpreg_core.wire.codec import FrameEncoder, MessageDecoder, decode_frame, encode_frame
+from mpreg_core.wire.control import Deliver, Welcome
+from mpreg_core.wire.envelope import CONTROL_CHANNEL
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
 REQUESTS = MessageDecoder((RequestFrame, ReplyFrame))
@@ -141,6 +142,7 @@ def test_after_moving_to_another_hub_the_old_pool_is_left(fed):
         ("s/p/local:elsewhere/k", lambda fed: b"\x90"),
         ("unknown/topic", lambda fed: b""),
         ("m/", lambda fed: b"\x91" * 3000),
+        ("e/x-1", lambda fed: msgspec.msgpack.encode(topics.MessageRecord("x-1", "t", b"no json", "g"))),
     ],
 )
 def test_an_item_that_is_not_what_its_key_says_is_counted_and_forgotten(fed, key, payload):
@@ -149,6 +151,24 @@ def test_an_item_that_is_not_what_its_key_says_is_counted_and_forgotten(fed, key
     item = Delivered(key, 1, payload(fed), "g", 0, 1)
     step(fed, "r-us", lambda core: core.merging.on_delivered(stack, item))
     assert (len(stack.items), len(stack.table)) == before
+    assert counter(fed, "r-us", "mpreg_items_rejected_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("pool", "payload"),
+    [
+        ("global", b"\xc1"),
+        ("global", msgspec.msgpack.encode(topics.MessageRecord("x-1", "t", b"\xff", "g"))),
+        ("global", msgspec.msgpack.encode(topics.MessageRecord("x-1", "t", b"[" * 5_000, "g"))),
+        ("elsewhere", msgspec.msgpack.encode(topics.MessageRecord("x-1", "t", b"1", "g"))),
+    ],
+    ids=["no record", "no JSON", "too deep", "another pool"],
+)
+def test_a_message_sent_straight_that_cannot_be_read_is_counted_and_forgotten(fed, pool, payload):
+    frame = FrameEncoder(CONTROL_CHANNEL, "g").encode(Deliver(pool, "e/x-1", payload, 0))
+    core = fed.world.nodes["r-us"].core
+    actions = core.on_frames(fed.world.now_ns, "gossip", Endpoint("10.9.9.9", 1), [frame])
+    assert not any(isinstance(action, Transmit) for action in actions)
     assert counter(fed, "r-us", "mpreg_items_rejected_total") == 1
 
 
