@@ -281,18 +281,25 @@ class Federation:
         return time.monotonic() - last.started_at
 
     def until_whole(self) -> None:
-        """Wait until every pool is complete."""
+        """Wait until every pool is complete, and all its members vote."""
         until(lambda: not self.missing(), 30, lambda: "\n".join(self.missing()))
 
     def missing(self) -> list[str]:
-        """Where a member of a pool does not see just the others of it alive, and its parent as configured."""
+        """Where a member of a pool does not see just the others alive and voting, and its parent as configured."""
         found = []
+        voters = {
+            (node, pool["pool"]): set(pool["voters"])
+            for node in self.places
+            for pool in self.nodes[node].get("/api/consensus/status")["pools"]
+        }
         for pool, ids in sorted(self.pools.items()):
             for node in sorted(ids):
                 members = self.nodes[node].members(pool)
                 seen = {name for name, member in members.items() if member["status"] == "alive"}
                 if seen != ids:
                     found.append(f"{node} in {pool}: expected {sorted(ids)}, sees {sorted(seen)} alive")
+                if voters.get((node, pool)) != ids:
+                    found.append(f"{node} in {pool}: expected {sorted(ids)} to vote, has {voters.get((node, pool))}")
         for place in self.places.values():
             if place.parent and (parent := self.nodes[place.id].parent()) != place.parent:
                 found.append(f"{place.id}: expected parent {place.parent}, has {parent}")

@@ -5,7 +5,7 @@ import json
 import threading
 from contextlib import contextmanager
 
-from network_hosts import inside
+from namespaces import inside
 
 SILENCE_S = 20.0
 

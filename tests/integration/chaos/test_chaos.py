@@ -1,4 +1,4 @@
-"""Three nodes of one pool through kills, stops, cuts, losses and a clock that jumps, while clients work.
+"""Three nodes of one pool through kills, stops, cuts, loss, delay, disorder and jumps of a clock, while clients work.
 
 What the clients saw is judged: linearizable operations by the checker, eventual writes by being there in the end,
 watched changes by coming in one order everywhere.
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from chaos import Client, Record, Wires, clients_of
 from network_hosts import ApiInside, network_of
+from slow_switch import Way
 from watching import disagreement, watchers_of
 
 from mpreg_core.sim.linearizability import not_linearizable, register
@@ -20,13 +21,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.namespaces, pytest.mark.slow,
 
 HUB, ONE, TWO = NAMES = ("local-hub-1", "cluster-1", "cluster-2")
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+ACROSS_AN_OCEAN = Way(40)
+OUT_OF_ORDER = Way(jitter_ms=50)
 STEP = 24
 """Answers that must come in each trouble before the next."""
 
 
 @pytest.fixture(scope="module")
 def hosts():
-    with network_of(NAMES) as hosts:
+    with network_of(NAMES, slow=True) as hosts:
         yield hosts
 
 
@@ -47,6 +50,7 @@ def pool(request, tools, hosts, tmp_path):
     tools.until(lambda: is_whole(nodes), 30, "the pool is complete")
     yield nodes
     Wires(hosts).mend()
+    hosts.set_all_ways(Way())
 
 
 def clock_env(folder, name):
@@ -91,6 +95,7 @@ class Troubles:
     def __init__(self, tools, nodes, hosts, folder):
         self._tools = tools
         self._nodes = nodes
+        self._hosts = hosts
         self._wires = Wires(hosts)
         self._folder = folder
 
@@ -136,6 +141,12 @@ class Troubles:
         self._wires.mend()
 
     @contextmanager
+    def far(self, way):
+        self._hosts.set_all_ways(way)
+        yield
+        self._hosts.set_all_ways(Way())
+
+    @contextmanager
     def jumped(self):
         file = self._folder / "clock"
         if file.exists():
@@ -165,6 +176,8 @@ def test_what_clients_saw_through_all_troubles_is_linearizable_and_no_acknowledg
             troubles.cut(TWO),
             troubles.deaf(ONE),
             troubles.lossy(),
+            troubles.far(ACROSS_AN_OCEAN),
+            troubles.far(OUT_OF_ORDER),
             troubles.jumped(),
         ):
             with trouble:
