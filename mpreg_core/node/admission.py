@@ -31,6 +31,8 @@ class Admission:
         if not is_credible(member) or member.id == self._state.id:
             self._state.count("mpreg_frames_dropped_total", plane="membership", reason="bad_hello")
             return
+        if hello.has_hub and not self._joining.is_settled():
+            return  # it is better off where it is, and asks again
         stack = self._state.stack_of(hello.wants)
         refusal = self._refusal(hello, stack)
         if refusal is not None:
@@ -60,7 +62,7 @@ class Admission:
             at = f"{held.address.host}:{held.address.membership}"
             hint = "give this node another id, or wait until the other is known to be gone"
             return Refused(wants, "id_in_use", f"{member.id} is {held.status} at {at}", hint)
-        if self._leads(stack) and held is None:
+        if self._leads(stack) and (held is None or held.status in ("left", "failed")):
             return self._no_room(stack, member, wants)
         return None
 

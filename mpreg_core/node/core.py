@@ -18,7 +18,7 @@ from mpreg_core.node.admission import Admission
 from mpreg_core.node.clients import Clients
 from mpreg_core.node.decisions import Decisions
 from mpreg_core.node.drops import Drops
-from mpreg_core.node.hierarchy import Hierarchy
+from mpreg_core.node.hierarchy import SOON_NS, Hierarchy
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.keeping import STATE_JOURNAL, Keeping
 from mpreg_core.node.leases import Leases
@@ -43,7 +43,10 @@ from mpreg_core.wire.request import CancelFrame, ReplyFrame, RequestFrame
 MAINTAIN_NS = 10 * NS_PER_S
 PLACES_CHANGE = frozenset((MemberChanged, ClusterChanged, PoolJoined, PoolLeft))
 REGISTRY_REVIEW_NS = 250 * NS_PER_MS
-"""What is registered, and its load, changes often: a hub's summary follows at most so late, and so often."""
+"""What is registered, and its load, changes often: a hub's summary follows at most so late, and so often.
+
+What a member serves follows as soon as members do: one that moves must not be missed between two hubs' summaries.
+"""
 
 
 class NodeCore:
@@ -60,7 +63,7 @@ class NodeCore:
         self.admission = Admission(self.state, self.joining, self.merging.take_spread)
         self.registry = NodeRegistry(self.state)
         self.hierarchy = Hierarchy(self.state, self.merging, self.registry)
-        self._locating = Locating(self.state, self.registry)
+        self._locating = Locating(self.state, self.registry, self.joining)
         self.requests = Requests(self.state, self._locating)
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state, self.messages)
@@ -270,7 +273,7 @@ class NodeCore:
                 elif type(event) is Published:
                     self.clients.on_published(event)
                 elif type(event) is ClusterChanged:
-                    state.review_by(state.now_ns + REGISTRY_REVIEW_NS)
+                    state.review_by(state.now_ns + (REGISTRY_REVIEW_NS if stack is None else SOON_NS))
                 handled += 1
                 if handled >= EVENTS_PER_STEP_MAX:
                     break

@@ -27,6 +27,12 @@ HOME_PROBE_NS = 5 * NS_PER_S
 HOME_TRIES = 3
 REFUSED_LOG_NS = 30 * NS_PER_S
 
+MOVING_NS = 10 * NS_PER_S
+"""How long a node that lost its hub counts as on its way to another."""
+
+MOVED_NS = NS_PER_S
+"""After a move: until the new pool has told the node what it knows."""
+
 
 class Joining:
     """Who to ask and when. `hubs` are alternatives by id, bounded by what the pools summarise."""
@@ -39,6 +45,9 @@ class Joining:
         self._remembered = tuple(hub for hub in settings.remembered.hubs if hub.tier == self._parent_tier)
         self._attempts = 0
         self._last_refusal: tuple[str, int] = ("", 0)
+        self._lost = False
+        self._attached_ns = state.now_ns
+        self._moving_until_ns = 0
         self.refusal = ""
         self.deadline: int | None = None
 
@@ -67,6 +76,14 @@ class Joining:
         parent = self._parent_record()
         return parent is not None and parent.status in ("alive", "suspect") and not parent.draining
 
+    def is_moving(self) -> bool:
+        """True between the loss of a hub and a moment after the next has taken this node in."""
+        return self._state.now_ns < self._moving_until_ns
+
+    def is_settled(self) -> bool:
+        """True if this node has had its hub for a while: it knows what the federation serves."""
+        return self.attached() and self._state.now_ns - self._attached_ns >= MOVED_NS
+
     def at_home(self) -> bool:
         """True if the parent is the configured one."""
         return self._state.settings.parent in (None, self._state.parent)
@@ -78,6 +95,8 @@ class Joining:
             wait = self._look_for_peers()
         elif state.stack_of(self._wants) is not None and self.attached():
             self._attempts = 0
+            if self._lost:
+                self._lost, self._moving_until_ns = False, state.now_ns + MOVED_NS
             wait = CHECK_NS
             if not self.at_home() and state.settings.parent_address is not None:
                 self._hello((state.settings.parent_address,))
@@ -85,6 +104,8 @@ class Joining:
         else:
             if self._attempts >= HOME_TRIES:
                 self._say_alone()
+            if not self._lost and state.parent is not None:
+                self._lost, self._moving_until_ns = True, state.now_ns + MOVING_NS
             self._hello(self._whom_to_ask())
             wait = self._backoff()
         self.deadline = state.now_ns + round(wait * state.rng.uniform(0.8, 1.2))
@@ -112,6 +133,9 @@ class Joining:
         previous = self._state.parent
         if parent != previous:
             self._state.parent = parent
+            self._attached_ns = self._state.now_ns
+            if previous is not None:
+                self._moving_until_ns = self._state.now_ns + MOVED_NS
             self._state.emit(None, ParentChanged(parent, previous, reason))
 
     def on_refused(self, by: str, refused: Refused) -> None:
@@ -174,7 +198,8 @@ class Joining:
     def _hello(self, addresses: tuple[Address, ...]) -> None:
         self._attempts += 1
         state = self._state
-        hello = Hello(state.settings.federation, state.own_record(self._wants), self._wants, WIRE_VERSION)
+        has_hub = self._parent_tier is not None and self.attached()
+        hello = Hello(state.settings.federation, state.own_record(self._wants), self._wants, WIRE_VERSION, has_hub)
         if addresses:
             state.transmit(addresses, CONTROL_CHANNEL, "membership", hello)
 

@@ -13,6 +13,7 @@ from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
 from mpreg_core.ids import LOWER_POOL, NodeId
 from mpreg_core.membership.federation import HubSummary
+from mpreg_core.node.joining import Joining
 from mpreg_core.node.registry import INTERNAL, NodeRegistry
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.selection import rank
@@ -23,13 +24,14 @@ from mpreg_core.wire.request import RequestFrame
 class Place(Struct, frozen=True):
     """A place to try. `target` None means here: by this node's handler, or at the `endpoint` of `cluster`.
 
-    `frame` is the request as it goes there, narrowed to what is known.
+    `frame` is the request as it goes there, narrowed to what is known: nothing, where it only goes up to ask further.
     """
 
     frame: RequestFrame
     target: Target | None = None
     cluster: str = ""
     endpoint: str = ""
+    is_known: bool = True
 
 
 Ranked: TypeAlias = tuple[tuple[Cluster, ...], tuple[HubSummary, ...]]
@@ -41,8 +43,9 @@ KNOWN_MAX = 1_024
 class Locating:
     """Answers from the registry, the pools' tables and the summaries."""
 
-    def __init__(self, state: NodeState, registry: NodeRegistry) -> None:
+    def __init__(self, state: NodeState, registry: NodeRegistry, joining: Joining) -> None:
         self._state = state
+        self._joining = joining
         self._registry = registry
         self._known: dict[tuple[str, str | None], tuple[int, Ranked]] = {}
 
@@ -62,6 +65,10 @@ class Locating:
 
     def _served_here(self, service: str) -> bool:
         return service in self._registry.served or service.startswith(INTERNAL)
+
+    def is_moving(self) -> bool:
+        """True while this node is between two hubs: what it does not know now it may know in a moment."""
+        return self._joining.is_moving()
 
     def why_not(self, frame: RequestFrame) -> str:
         """Why there was no place."""
@@ -107,7 +114,7 @@ class Locating:
                 narrowed = structs.replace(frame, hub=hub.hub, region=hub.region)
                 yield Place(narrowed, Target(hub=hub.hub, region=hub.region))
         if not own_only and self._state.parent is not None:
-            yield Place(frame, Target(node=self._state.parent))
+            yield Place(frame, Target(node=self._state.parent), is_known=False)
 
     def _ranked(self, service: str, cluster: str | None) -> Ranked:
         """The clusters known here that serve it, and the hubs that lead to more, best first.
@@ -164,6 +171,9 @@ class Locating:
         known: dict[NodeId, HubSummary] = {}
         for stack in self._state.lowest_first():
             for name, hub in sorted(stack.hubs.items()):
+                member = stack.table.member(name)
+                if member is not None and member.status == "left":  # it tells its news elsewhere now
+                    continue
                 if name not in known or (hub.ids and not known[name].ids):
                     known[name] = hub
         return list(known.values())

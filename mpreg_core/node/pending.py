@@ -15,7 +15,9 @@ HEDGE_S_MIN = 0.001
 class Pending(Struct):
     """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here.
 
-    At `hedge_ns` it goes a second way as well; `also` is then the next hop of the first one.
+    At `hedge_ns` it goes a second way as well; `also` is then the next hop of the first one. While it waits for a way,
+    `held` is why there is none; `holds` counts; `is_known` says that it is known where to. `delivered` says that an
+    earlier try may have been.
     """
 
     frame: RequestFrame
@@ -30,6 +32,10 @@ class Pending(Struct):
     running: bool = False
     hedge_ns: int | None = None
     also: NodeId | None = None
+    held: str = ""
+    holds: int = 0
+    is_known: bool = False
+    delivered: bool = False
 
 
 class Outcome(Struct, frozen=True):

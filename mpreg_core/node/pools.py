@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from msgspec import structs
+
 from mpreg_core.contracts.events import PoolJoined, PoolLeft, RegionDoubted
 from mpreg_core.contracts.members import Member
 from mpreg_core.ids import UPPER_POOL, NodeId, PoolId, PoolTier
@@ -15,7 +17,8 @@ from mpreg_core.node.state import NodeState
 from mpreg_core.node.topics import INTEREST, MEMBER
 from mpreg_core.registry.selection import great_circle_km
 from mpreg_core.state.items import ItemStore
-from mpreg_core.wire.control import Welcome
+from mpreg_core.wire.control import Goodbye, Welcome
+from mpreg_core.wire.envelope import CONTROL_CHANNEL
 
 REGION_KM_MAX = 5_000.0
 """A node further from its region's hub than this is in another part of the world: Lisbon to Moscow are 3,900 km."""
@@ -46,7 +49,10 @@ class Pools:
         tier: PoolTier = UPPER_POOL[state.settings.tier]
         stack = state.stacks.get(welcome.pool)
         if stack is None:
-            if welcome.pool.partition(":")[0] != tier or (self._joining.attached() and self._joining.at_home()):
+            if welcome.pool.partition(":")[0] != tier:
+                return
+            if self._joining.attached() and (self._joining.at_home() or not self._is_home(source, welcome)):
+                self._decline(source, welcome)
                 return
             stack = self.enter(welcome.pool, tier, via=source)
         self._merging.take_all(stack, welcome.members, "welcome")
@@ -54,6 +60,18 @@ class Pools:
             self._attach(stack, source)
         elif stack.tier == tier:
             self._settle()
+
+    def _is_home(self, source: NodeId, welcome: Welcome) -> bool:
+        """True if the configured hub leads the pool that takes this node in."""
+        home = self._state.settings.parent
+        return source == home or any(member.id == home and member.status == "alive" for member in welcome.members)
+
+    def _decline(self, source: NodeId, welcome: Welcome) -> None:
+        """Another hub has taken this node in meanwhile: the pool must not count on it."""
+        gone = structs.replace(self._state.own_record(UPPER_POOL[self._state.settings.tier]), status="left")
+        addresses = tuple(member.address for member in welcome.members if member.id == source)
+        if addresses:
+            self._state.transmit(addresses, CONTROL_CHANNEL, "membership", Goodbye(welcome.pool, gone))
 
     def _attach(self, stack: PoolStack, source: NodeId) -> None:
         """The hub that leads the pool is the parent now; pools of the same tier joined before are left."""

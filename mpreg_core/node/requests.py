@@ -3,7 +3,8 @@
 Every node on the way keeps a pending entry with a deadline: a reply, or the deadline, ends it. Each node spends one
 hop, takes its own time off the budget, appends itself to `path` and never hands on to a node that `path` or an earlier
 try names, whatever the router says: a bad router can be slow but cannot loop. A try that certainly delivered nothing
-is followed by the next best one while budget remains; one that may have been delivered only if it is idempotent.
+is followed by the next best one while budget remains; one that may have been delivered only if it is idempotent. Where
+no way is left, though there was one a moment ago, the request waits for the next: hubs come back, clusters move.
 """
 
 from collections import OrderedDict
@@ -19,6 +20,7 @@ from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.ids import NodeId, PoolTier, Region
 from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUESTS_PENDING_MAX
 from mpreg_core.node.actions import Abandon, Invoke
+from mpreg_core.node.holding import Holding
 from mpreg_core.node.locating import Locating, Place
 from mpreg_core.node.pending import Outcome, Pending
 from mpreg_core.node.pool_stack import PoolStack
@@ -45,6 +47,7 @@ class Requests:
         self._pending: dict[str, Pending] = {}
         self._deadlines: list[tuple[int, str]] = []
         self._answered: OrderedDict[str, ReplyFrame] = OrderedDict()
+        self._holding = Holding(state, locating)
         self._sequence = 0
         self.hand_to_client: Callable[[Invoke], bool] = lambda invoke: False
         self.over: Callable[[str], None] = lambda call: None
@@ -199,7 +202,12 @@ class Requests:
                 continue
             if pending.hedge_ns is not None and pending.hedge_ns <= now_ns:
                 self._hedge(pending)
-            if pending.deadline_ns <= now_ns:
+            if pending.deadline_ns > now_ns:
+                if pending.held:
+                    self._go(pending)
+            elif pending.held:
+                self._refuse(pending, "timeout", f"no way in time: {pending.held}", delivered=pending.delivered)
+            else:
                 waiting = pending.next_hop or "the handler"
                 if pending.next_hop is not None:
                     self._outcome(pending, ok=False)
@@ -223,13 +231,23 @@ class Requests:
 
     def _go(self, pending: Pending) -> None:
         reason = self._start(pending)
-        if reason:
+        if reason and not self._hold(pending, reason):
             code = "unavailable" if reason == _DRAINING else "no_route"
-            self._refuse(pending, code, reason)
+            self._refuse(pending, code, reason, delivered=pending.delivered)
+
+    def _hold(self, pending: Pending, reason: str) -> bool:
+        """Wait for a way, if one may come soon."""
+        wait_ns = None if reason == _DRAINING else self._holding.wait_ns(pending)
+        if wait_ns is None:
+            return False
+        pending.held, pending.holds, pending.next_hop, pending.tried = reason, pending.holds + 1, None, frozenset()
+        heappush(self._deadlines, (self._state.now_ns + wait_ns, pending.frame.id))
+        return True
 
     def _start(self, pending: Pending) -> str:
         """Run the request here, or hand it on to the best next hop that is left; else why neither can be."""
         frame = pending.frame
+        pending.held = ""
         avoid = frozenset(frame.path) | pending.tried
         reason = ""
         for place in self._locating.places(frame, avoid):
@@ -246,6 +264,7 @@ class Requests:
                 self._forward(pending, sent, stack, route)
                 return ""
             reason = way
+            pending.is_known = pending.is_known or place.is_known
         return reason or self._locating.why_not(frame)
 
     def _run(self, pending: Pending, place: Place) -> None:
@@ -294,7 +313,8 @@ class Requests:
         return (pending.frame.idempotent or not delivered) and pending.deadline_ns > self._state.now_ns
 
     def _try_next(self, pending: Pending, otherwise: ReplyFrame) -> None:
-        if self._start(pending):
+        pending.delivered = pending.delivered or otherwise.delivered
+        if self._start(pending) and not self._hold(pending, otherwise.message):
             self._finish(pending, otherwise)
 
     # the end
@@ -337,6 +357,8 @@ class Requests:
 
     def _finish(self, pending: Pending, reply: ReplyFrame) -> None:
         self._pending.pop(reply.id, None)
+        if reply.code not in _RETRIED:
+            self._holding.answered(pending.frame)
         if pending.running:
             self.over(reply.id)
         self._answer(pending, reply)

@@ -41,6 +41,7 @@ class NodeState:
         self._journals = {name: list(records) for name, records in settings.records.items()}
         self._writes = 0
         self._encoders: dict[int, FrameEncoder] = {}
+        self._former: dict[NodeId, Address] = {}
         self.parent: NodeId | None = None
         self.life = "starting"
         self.now_ns = 0
@@ -139,6 +140,7 @@ class NodeState:
     def remove_stack(self, stack: "PoolStack") -> None:
         """The node is in a pool no more."""
         del self.stacks[stack.pool]
+        self._former = {entry.member.id: entry.member.address for entry in stack.table}
         self._order()
 
     def _order(self) -> None:
@@ -190,9 +192,9 @@ class NodeState:
         self.actions.append(Transmit(endpoints, plane, lane, frame))
 
     def address_of(self, node: NodeId) -> Address | None:
-        """Where a member of any of the pools listens."""
+        """Where a member of any of the pools listens, or of the pool left last: it may still wait for a reply."""
         member = self.member(node)
-        return member.address if member is not None else None
+        return member.address if member is not None else self._former.get(node)
 
     def member(self, node: NodeId) -> Member | None:
         """The record of a member of any of the pools, an alive one first."""

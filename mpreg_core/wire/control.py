@@ -11,12 +11,16 @@ from mpreg_core.membership.federation import HubSummary
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=1):
-    """A node asks to become a member of the receiver's pool of a tier. `wire` is the envelope version it speaks."""
+    """A node asks to become a member of the receiver's pool of a tier. `wire` is the envelope version it speaks.
+
+    `has_hub` says that another hub serves it well: it wants to come home, but to no hub that is not settled itself.
+    """
 
     federation: str
     member: Member
     wants: PoolTier
     wire: int
+    has_hub: bool = False
 
 
 class Welcome(Struct, frozen=True, array_like=True, tag=2):

@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+from collections import Counter
 
 import anyio
 
@@ -18,12 +19,21 @@ async def ponder(request: Request) -> str:
     return "done"
 
 
+RUNS: Counter[str] = Counter()
+
+
+async def count(request: Request) -> dict[str, int]:
+    RUNS[request.id] += 1
+    return {"runs": RUNS[request.id]}
+
+
 async def main(config: str, sets: list[str]) -> None:
     runner = Node(load_config(config, sets=sets), services=True)
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
         async with runner as node:
             await node.serve("greet", greet)
             await node.serve("ponder", ponder)
+            await node.serve(f"of-{node.status().node.id}", count)
             async for _ in signals:
                 return
 
