@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.events import PoolLeft as PoolLeft
     from mpreg_core.contracts.events import Published as Published
     from mpreg_core.contracts.events import ReadDone as ReadDone
+    from mpreg_core.contracts.events import RegionContested as RegionContested
     from mpreg_core.contracts.events import RegionDoubted as RegionDoubted
     from mpreg_core.contracts.events import RequestDone as RequestDone
     from mpreg_core.contracts.events import RoundTrip as RoundTrip
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.events import StateChanged as StateChanged
     from mpreg_core.contracts.events import StorageFailed as StorageFailed
     from mpreg_core.contracts.events import StrategyFailed as StrategyFailed
+    from mpreg_core.contracts.events import SuccessionChanged as SuccessionChanged
     from mpreg_core.contracts.events import Verdict as Verdict
     from mpreg_core.contracts.failure_detector import Evidence as Evidence
     from mpreg_core.contracts.failure_detector import FailureDetector as FailureDetector
@@ -229,6 +231,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "PoolLeft",
         "ReadDone",
         "RequestDone",
+        "RegionContested",
         "RegionDoubted",
         "RoundTrip",
         "RouteChanged",
@@ -237,6 +240,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "StateChanged",
         "StorageFailed",
         "StrategyFailed",
+        "SuccessionChanged",
         "Verdict",
     ),
     "contracts.failure_detector": (

@@ -154,6 +154,8 @@ def settings_of(
         seed=seed,
         parent=node.parent_hub,
         parent_address=_peer_address(config.peer(node.parent_hub)) if node.parent_hub else None,
+        stands_by_for=node.stands_by_for,
+        primary_address=_peer_address(config.peer(node.stands_by_for)) if node.stands_by_for else None,
         seeds=tuple(_seed_address(seed) for seed in config.federation.seeds),
         coordinates=node.coordinates,
         capacity=capacity,
@@ -190,8 +192,9 @@ def _own_address(config: NodeConfig, bound: Mapping[Plane, Endpoint]) -> Address
 
 def _first_contact(config: NodeConfig) -> Endpoint | None:
     """Where this node will knock first."""
-    if config.node.parent_hub:
-        peer = config.peer(config.node.parent_hub)
+    first = config.node.stands_by_for or config.node.parent_hub
+    if first:
+        peer = config.peer(first)
         return Endpoint(peer.host, peer.membership_port)
     if config.federation.seeds:
         address = _seed_address(config.federation.seeds[0])

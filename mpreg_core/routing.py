@@ -113,9 +113,9 @@ class Destinations:
 
     def _ways_up(self, view: View, others: Iterable[Member]) -> tuple[NodeId, ...]:
         """The hub above, then the pool's other leaders. A leader has none: the next pool is its way up."""
-        if self._me is not None and self._me.tier == view.tier:
+        if self._me is not None and self._me.leads(view.tier):
             return ()
-        leaders = [member.id for member in others if member.tier == view.tier and member.id != view.hub]
+        leaders = [member.id for member in others if member.leads(view.tier) and member.id != view.hub]
         named = [view.hub] if view.hub is not None and view.hub != view.me and view.hub in view.members else []
         return tuple(named + leaders)
 

@@ -31,6 +31,7 @@ def draw(answer: Answer) -> "RenderableType":
         "region": node["region"],
         "federation": node.get("federation"),
         "parent hub": answer["parent_hub"],
+        **({"stands by for": node["stands_by_for"]} if node.get("stands_by_for") else {}),
         "children": answer["children"],
         "up": duration(node["uptime_seconds"]),
         "incarnation": node["incarnation"],

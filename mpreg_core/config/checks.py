@@ -33,13 +33,18 @@ def check(config: NodeConfig) -> list[Problem]:
 
 def _node(config: NodeConfig, report: Report) -> None:
     node = config.node
-    for key, text in (("id", node.id), ("region", node.region), ("parent_hub", node.parent_hub)):
+    names = {"id": node.id, "region": node.region, "parent_hub": node.parent_hub, "stands_by_for": node.stands_by_for}
+    for key, text in names.items():
         if text is not None and not is_id(text):
             report(("node", key), f"{_ID_FORM}, got {shown(text, False)}")
     if node.hub_tier == "global" and node.parent_hub is not None:
         report(("node", "parent_hub"), "a global hub has no parent: remove the key, or choose another hub_tier")
     elif node.parent_hub == node.id:
         report(("node", "parent_hub"), "expected another node's id, got this node's own")
+    if node.stands_by_for is not None and node.hub_tier not in ("global", "regional"):
+        report(("node", "stands_by_for"), f"only a global or regional hub stands by, and hub_tier is {node.hub_tier}")
+    elif node.stands_by_for == node.id:
+        report(("node", "stands_by_for"), "expected another hub's id, got this node's own")
     if len(node.tags) > TAGS_MAX:
         report(("node", "tags"), f"expected at most {TAGS_MAX} tags, got {len(node.tags)}")
     for key, text in node.tags.items():

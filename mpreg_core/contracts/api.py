@@ -33,7 +33,7 @@ Health = Literal["healthy", "degraded", "unhealthy", "draining"]
 class NodeStatus(Struct, frozen=True):
     """The node itself. `state` is starting, joining, ready, draining or stopped.
 
-    `routing` is where clients connect, `host:port`.
+    `routing` is where clients connect, `host:port`; `stands_by_for` the hub in whose stead it would lead.
     """
 
     id: NodeId
@@ -46,6 +46,7 @@ class NodeStatus(Struct, frozen=True):
     federation: str
     coordinates: Coordinates | None
     routing: str = ""
+    stands_by_for: NodeId | None = None
 
 
 class PoolStatus(Struct, frozen=True):

@@ -161,6 +161,20 @@ class ParentChanged(Event, frozen=True):
     reason: str
 
 
+class SuccessionChanged(Event, frozen=True):
+    """This node, which stands by for another hub, leads the pool from now on, or does so no more."""
+
+    leads: bool
+    reason: str
+
+
+class RegionContested(Event, frozen=True):
+    """Another regional hub leads this one's region as well, and neither stands by for the other."""
+
+    hub: NodeId
+    region: Region
+
+
 class RegionDoubted(Event, frozen=True):
     """This node is further from its hub than a region is wide, though both say they are in one: one of them errs."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from mpreg_core.ids import Family, NodeId, Plane, Region, Tier
+from mpreg_core.ids import Family, NodeId, Plane, PoolTier, Region, Tier
 
 Status = Literal["alive", "suspect", "failed", "left"]
 """`suspect`: accused, may still refute. `failed`: taken for dead. `left`: said good-bye."""
@@ -93,3 +93,8 @@ class Member(Struct, frozen=True, array_like=True, kw_only=True):
     tags: dict[str, str] = {}
     network: NetworkCoordinates | None = None  # where it is by round trips, as of when it last told
     home: NodeId | None = None  # the hub it belongs to, when that was configured; it may be attached to another
+    stands_by_for: NodeId | None = None  # a hub that leads nothing yet: it leads that one's pool when that one is gone
+
+    def leads(self, tier: PoolTier) -> bool:
+        """True for a hub of a pool of a tier: its own, and it does not only stand by."""
+        return self.tier == tier and self.stands_by_for is None

@@ -16,7 +16,9 @@ from mpreg_core.contracts.events import (
     ParentChanged,
     PoolJoined,
     PoolLeft,
+    RegionContested,
     RegionDoubted,
+    SuccessionChanged,
 )
 from mpreg_core.units import NS_PER_S
 
@@ -70,6 +72,15 @@ def _parent(pool: str, event: ParentChanged) -> Line:
     return logging.INFO, f"attached to the hub {event.parent}"
 
 
+def _lead(pool: str, event: SuccessionChanged) -> Line:
+    return logging.WARNING, f"{'leads' if event.leads else 'stands by in'} {pool} from now on: {event.reason}"
+
+
+def _contested(pool: str, event: RegionContested) -> Line:
+    what = f"{event.hub} leads region {event.region}, too"
+    return logging.WARNING, f"{what}: give one of the two another node.region, or have it stand by: node.stands_by_for"
+
+
 def _doubted(pool: str, event: RegionDoubted) -> Line:
     where = f"the hub {event.hub} of region {event.region} is {event.distance_km:,.0f} km away"
     return logging.WARNING, f"{where}: check node.region and node.coordinates of both"
@@ -113,6 +124,8 @@ _WORDS: dict[type, Callable[[str, Any], Line | None]] = {
     PoolJoined: _joined,
     PoolLeft: _left,
     ParentChanged: _parent,
+    SuccessionChanged: _lead,
+    RegionContested: _contested,
     RegionDoubted: _doubted,
     JoinRefused: _refused,
     NameConflict: _conflict,

@@ -70,14 +70,15 @@ class Reads:
             federation=settings.federation,
             coordinates=settings.coordinates,
             routing=str(Endpoint(settings.address.host, settings.address.routing)),
+            stands_by_for=settings.stands_by_for if state.stands_by else None,
         )
         return Status(node, [self._pool(stack) for stack in state.lowest_first()], state.parent, self.children())
 
     def children(self) -> list[NodeId]:
         """The present members below this hub."""
         tier = self._state.settings.tier
-        lead = [stack for stack in self._state.stacks.values() if stack.tier == tier]
-        return [member.id for stack in lead for member in children_of(stack, tier)]
+        lead = [stack for stack in self._state.stacks.values() if stack.tier == tier and not self._state.stands_by]
+        return [member.id for stack in lead for member in children_of(stack)]
 
     def _pool(self, stack: PoolStack) -> PoolStatus:
         table = stack.table

@@ -73,13 +73,13 @@ class Admission:
         if state.draining:
             return Refused(wants, "draining", f"{state.id} is draining", hubs=self._others(member.tier))
         capacity = state.settings.capacity
-        if capacity and len(children_of(stack, state.settings.tier)) >= capacity:
+        if capacity and len(children_of(stack)) >= capacity:
             reason = f"{state.id} has all {capacity} children it takes"
             return Refused(wants, "full", reason, "join another hub or raise its limit", self._others(member.tier))
         return None
 
     def _leads(self, stack: PoolStack) -> bool:
-        return stack.tier == self._state.settings.tier
+        return stack.tier == self._state.settings.tier and not self._state.stands_by
 
     def _others(self, tier: Tier) -> tuple[HubSummary, ...]:
         """Hubs a refused node of a tier could ask instead."""
@@ -100,7 +100,7 @@ class Admission:
 
     def _siblings(self) -> tuple[HubSummary, ...]:
         """Other hubs of this node's tier, from the pool above."""
-        upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
+        upper = self._state.upper_stack()
         hubs = upper.hubs.values() if upper is not None else ()
         same = [hub for hub in hubs if hub.tier == self._state.settings.tier and hub.hub != self._state.id]
         return tuple(sorted(same, key=lambda hub: (hub.status != "alive", hub.load, hub.hub)))[:SIBLING_HUBS_MAX]
@@ -109,6 +109,6 @@ class Admission:
         self._state.transmit((address,), CONTROL_CHANNEL, "membership", message)
 
 
-def children_of(stack: PoolStack, tier: Tier) -> list[Member]:
-    """The present members of a pool below the hub that leads it, by id."""
-    return [member for member in stack.table.present() if member.tier != tier]
+def children_of(stack: PoolStack) -> list[Member]:
+    """The present members of a pool below the hub that leads it, by id; among them those that stand by for it."""
+    return [member for member in stack.table.present() if not member.leads(stack.tier)]

@@ -11,7 +11,7 @@ from msgspec import msgpack
 from mpreg_core.contracts.events import ClusterChanged, MemberChanged, PoolJoined, PoolLeft, Published
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.ids import LOWER_POOL, ClusterId, NodeId, Plane, pool_id
+from mpreg_core.ids import ClusterId, NodeId, Plane, pool_id
 from mpreg_core.limits import EVENTS_PER_STEP_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
@@ -33,6 +33,7 @@ from mpreg_core.node.replication import Replication
 from mpreg_core.node.requests import Requests
 from mpreg_core.node.spread import Spread
 from mpreg_core.node.state import NodeState
+from mpreg_core.node.succession import Succession
 from mpreg_core.node.wiring import CONTROLS, WIRES
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.client import FROM_CLIENT
@@ -68,9 +69,10 @@ class NodeCore:
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state, self.messages)
         self.clients = Clients(self.state, self.requests, self.registry, self.spread, self.messages)
-        timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
-        self._timed = (*timed, self.leases, self.messages)
         self.pools = Pools(self.state, self.merging, self.joining, self.registry, self._drain_events)
+        self.succession = Succession(self.state, self.joining, self.pools, self.merging, self.decisions)
+        timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
+        self._timed = (*timed, self.leases, self.messages, self.succession)
         self.pools.entered = (self.replication.fill, lambda _: self.messages.on_members())
         self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame, CancelFrame))
@@ -89,13 +91,14 @@ class NodeCore:
         self.keeping.restore(state.take_journal(STATE_JOURNAL), state.wall_ms)
         state.incarnation += 1
         settings = state.settings
-        lower = LOWER_POOL[settings.tier]
+        lower = state.lower
         if lower is not None:
             self.pools.enter(pool_id(lower, settings.region if lower == "regional" else settings.id), lower, via="")
-        if settings.tier == "global":
+        if settings.tier == "global" and not state.stands_by:
             self.pools.enter("global", "global", via="")
         self.hierarchy.start()
         self.joining.start()
+        self.succession.start()
         if not self.joining.needed:
             state.set_life("ready")
         state.maintain_ns = now_ns + MAINTAIN_NS
@@ -323,6 +326,7 @@ class NodeCore:
         state = self.state
         state.maintain_ns = state.now_ns + MAINTAIN_NS
         self.pools.reap()
+        self.pools.look_for_rivals()
         self._heard = {node: at for node, at in self._heard.items() if state.now_ns - at < MAINTAIN_NS}
         self._remember()
 

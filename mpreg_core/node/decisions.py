@@ -5,8 +5,10 @@ other pools hear of it. A compare-and-set names the decision it was read at; it 
 one for its key, which every member can tell from the index alone.
 """
 
+from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -59,6 +61,8 @@ class ReadReady(Struct, frozen=True):
     """The store may be read now."""
 
 
+Answer: TypeAlias = Callable[[Struct | MpregError], None]
+
 _decrees = msgspec.msgpack.Decoder(Decree)
 
 
@@ -68,7 +72,7 @@ class Decisions:
     def __init__(self, state: NodeState, replication: Replication) -> None:
         self._state = state
         self._replication = replication
-        self._waiting: dict[str, list[int]] = {}
+        self._waiting: dict[str, list[Answer]] = {}
         self._deadlines: list[tuple[int, str]] = []
         self._indexes: dict[str, int] = {}
         self._sequence = 0
@@ -80,7 +84,7 @@ class Decisions:
 
     def propose(
         self,
-        token: int,
+        answer: int | Callable[[Struct | MpregError], None],
         scope: Scope,
         key: str,
         value: Json,
@@ -89,7 +93,8 @@ class Decisions:
         gone: bool = False,
         exactly_next: bool = False,
     ) -> str:
-        """Propose in this node's pool of the scope; gives the proposal's id. `Complete(token, DecisionMade)` follows.
+        """Propose in this node's pool of the scope; gives the proposal's id. `DecisionMade` or an error follows: to a
+        function, or for a token by `Complete(token, ...)`.
 
         Raises `UnavailableError`, `OverloadedError`, `PayloadTooLargeError`.
         """
@@ -113,7 +118,9 @@ class Decisions:
             created_ms=state.wall_ms,
             timeout_ns=timeout_ns,
         )
-        self._wait(proposal.id, token, timeout_ns)
+        if isinstance(answer, int):
+            answer = partial(state.complete, answer)
+        self._wait(proposal.id, answer, timeout_ns)
         stack.call(stack.consensus, "on_proposal", proposal)
         return proposal.id
 
@@ -124,7 +131,7 @@ class Decisions:
             raise ProposalError(f"this node has no consensus engine for scope {scope}", where=self._state.id)
         self._sequence += 1
         read = f"read-{self._state.id}-{self._sequence}"
-        self._wait(read, token, timeout_ns)
+        self._wait(read, partial(self._state.complete, token), timeout_ns)
         stack.call(stack.consensus, "on_read", read, timeout_ns)
 
     def vote(self, proposal: str, yes: bool) -> None:
@@ -148,8 +155,8 @@ class Decisions:
         """A proposal ended, here or at another member."""
         applied = event.status == "committed" and self._apply(stack, event)
         self._state.count("mpreg_proposals_total", pool=stack.pool, outcome=event.status)
-        for token in self._waiting.pop(event.proposal, ()):
-            self._state.complete(token, DecisionMade(event, applied))
+        for answer in self._waiting.pop(event.proposal, ()):
+            answer(DecisionMade(event, applied))
 
     def _apply(self, stack: PoolStack, event: Decided) -> bool:
         try:
@@ -171,15 +178,15 @@ class Decisions:
         result: ReadReady | MpregError = ReadReady()
         if not event.ok:
             result = NoQuorumError(event.reason or "no quorum", where=self._state.id)
-        for token in self._waiting.pop(event.read, ()):
-            self._state.complete(token, result)
+        for answer in self._waiting.pop(event.read, ()):
+            answer(result)
 
     def on_snapshot(self, stack: PoolStack, event: SnapshotInstalled) -> None:
         """Another member's application state replaces what this node decided before."""
         self._replication.store.restore(event.state, wall_ms=self._state.wall_ms)
 
-    def _wait(self, name: str, token: int, timeout_ns: int) -> None:
-        self._waiting.setdefault(name, []).append(token)
+    def _wait(self, name: str, answer: Answer, timeout_ns: int) -> None:
+        self._waiting.setdefault(name, []).append(answer)
         heappush(self._deadlines, (self._state.now_ns + timeout_ns + GRACE_NS, name))
 
     def next_deadline(self) -> int | None:
@@ -192,8 +199,8 @@ class Decisions:
         """Give up on what the engine never answered."""
         while self._deadlines and self._deadlines[0][0] <= self._state.now_ns:
             _, name = heappop(self._deadlines)
-            for token in self._waiting.pop(name, ()):
-                self._state.complete(token, NoQuorumError("the engine gave no answer in time", where=self._state.id))
+            for answer in self._waiting.pop(name, ()):
+                answer(NoQuorumError("the engine gave no answer in time", where=self._state.id))
 
 
 def conflict(key: str) -> ConflictError:

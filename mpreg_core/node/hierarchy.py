@@ -7,7 +7,7 @@ a `REVIEW_NS` for what changes without a fact of its own (a load). The views for
 from msgspec import structs
 
 from mpreg_core.contracts.router import View
-from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId
+from mpreg_core.ids import NodeId
 from mpreg_core.membership.federation import HubSummary, bounded_ids, order, relayed
 from mpreg_core.node import topics
 from mpreg_core.node.admission import children_of
@@ -30,7 +30,6 @@ class Hierarchy:
         self._state = state
         self._merging = merging
         self._registry = registry
-        self._is_hub = LOWER_POOL[state.settings.tier] is not None
         self._sequence = 0
         self._published: HubSummary | None = None
         self._views_ns = 0
@@ -57,9 +56,9 @@ class Hierarchy:
             self.refresh_views()
         review_ns = self._state.review_ns
         if review_ns is not None and review_ns <= now_ns:
-            usual_ns = REVIEW_NS if self._is_hub else VIEW_REFRESH_NS
+            usual_ns = REVIEW_NS if self._state.lower is not None else VIEW_REFRESH_NS
             self._state.review_ns = now_ns + round(usual_ns * self._state.rng.uniform(0.8, 1.2))
-            if self._is_hub:
+            if self._state.lower is not None:
                 self._sum_up()
                 self._hand_down()
 
@@ -91,9 +90,9 @@ class Hierarchy:
 
     def hub_of(self, stack: PoolStack) -> NodeId | None:
         """The way up from a pool: its leading hub, the parent if that leads it; None if this node leads the pool."""
-        if self._state.settings.tier == stack.tier:
+        if self._state.settings.tier == stack.tier and not self._state.stands_by:
             return None
-        leaders = [member for member in stack.table.present() if member.tier == stack.tier]
+        leaders = [member for member in stack.table.present() if member.leads(stack.tier)]
         ids = [member.id for member in leaders if member.status == "alive"] or [member.id for member in leaders]
         if self._state.parent in ids:
             return self._state.parent
@@ -101,9 +100,8 @@ class Hierarchy:
 
     def _pools(self) -> tuple[PoolStack | None, PoolStack | None]:
         """The pools below and above this hub; the same for a global hub."""
-        tier = self._state.settings.tier
-        lower = LOWER_POOL[tier]
-        return (self._state.stack_of(lower) if lower else None), self._state.stack_of(UPPER_POOL[tier])
+        lower = self._state.lower
+        return (self._state.stack_of(lower) if lower else None), self._state.upper_stack()
 
     def _sum_up(self) -> None:
         """Publish this hub's summary above, when it changed."""
@@ -123,7 +121,7 @@ class Hierarchy:
     def summary(self, lower: PoolStack) -> HubSummary:
         """What lies below this hub, as of now."""
         settings = self._state.settings
-        children = children_of(lower, settings.tier)
+        children = children_of(lower)
         alive = {member.id for member in children}
         summaries = [hub for name, hub in sorted(lower.hubs.items()) if name in alive and hub.tier != settings.tier]
         below = alive.union(*(hub.ids for hub in summaries))

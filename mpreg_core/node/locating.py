@@ -11,8 +11,9 @@ from msgspec import Struct, structs
 
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
-from mpreg_core.ids import LOWER_POOL, NodeId
+from mpreg_core.ids import NodeId
 from mpreg_core.membership.federation import HubSummary
+from mpreg_core.node.admission import children_of
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.registry import INTERNAL, NodeRegistry
 from mpreg_core.node.state import NodeState
@@ -179,11 +180,11 @@ class Locating:
         return list(known.values())
 
     def _below(self) -> set[NodeId]:
-        tier = LOWER_POOL[self._state.settings.tier]
+        tier = self._state.lower
         lower = self._state.stack_of(tier) if tier is not None else None
         if lower is None:
             return set()
-        return {member.id for member in lower.table.present() if member.tier != self._state.settings.tier}
+        return {member.id for member in children_of(lower)}
 
     def _rtts(self) -> dict[NodeId, int]:
         return {

@@ -63,7 +63,8 @@ def decode_remembered(records: Sequence[bytes]) -> Remembered:
 class NodeSettings:
     """A node's own place in the federation.
 
-    `parent` is the configured home hub and `parent_address` where it listens; `seeds` are further addresses of members
+    `parent` is the configured home hub and `parent_address` where it listens; `stands_by_for` the hub in whose stead it
+    leads when that one is gone, and `primary_address` where that one listens. `seeds` are further addresses of members
     of the upper pool. `capacity` bounds the children a hub takes (0 = no bound). `seed` feeds every random stream.
     `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
     `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts,
@@ -80,6 +81,8 @@ class NodeSettings:
     seed: int
     parent: NodeId | None = None
     parent_address: Address | None = None
+    stands_by_for: NodeId | None = None
+    primary_address: Address | None = None
     seeds: tuple[Address, ...] = ()
     coordinates: Coordinates | None = None
     capacity: int = 0

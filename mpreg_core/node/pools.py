@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
-from mpreg_core.contracts.events import PoolJoined, PoolLeft, RegionDoubted
+from mpreg_core.contracts.events import PoolJoined, PoolLeft, RegionContested, RegionDoubted
 from mpreg_core.contracts.members import Member
-from mpreg_core.ids import UPPER_POOL, NodeId, PoolId, PoolTier
+from mpreg_core.ids import NodeId, PoolId, PoolTier
 from mpreg_core.limits import POOLS_MAX
 from mpreg_core.node.hosted import Hosted
 from mpreg_core.node.joining import Joining
@@ -38,6 +38,9 @@ class Pools:
         self._joining = joining
         self._registry = registry
         self._drain = drain
+        joining.take_parent = self.attach
+        self._rivals: set[NodeId] = set()
+        self._told: set[NodeId] = set()
         self.channels: dict[int, tuple[PoolStack, Hosted]] = {}
         self.entered: Sequence[Callable[[PoolStack], None]] = ()
 
@@ -46,7 +49,7 @@ class Pools:
         state = self._state
         if state.life == "stopped":
             return
-        tier: PoolTier = UPPER_POOL[state.settings.tier]
+        tier = state.upper
         stack = state.stacks.get(welcome.pool)
         if stack is None:
             if welcome.pool.partition(":")[0] != tier:
@@ -56,29 +59,29 @@ class Pools:
                 return
             stack = self.enter(welcome.pool, tier, via=source)
         self._merging.take_all(stack, welcome.members, "welcome")
-        if stack.tier == tier and state.settings.tier != tier:
-            self._attach(stack, source)
+        if stack.tier == tier and state.parent_tier is not None:
+            self.attach(stack, source)
         elif stack.tier == tier:
             self._settle()
 
     def _is_home(self, source: NodeId, welcome: Welcome) -> bool:
         """True if the configured hub leads the pool that takes this node in."""
-        home = self._state.settings.parent
+        home = self._state.home_hub
         return source == home or any(member.id == home and member.status == "alive" for member in welcome.members)
 
     def _decline(self, source: NodeId, welcome: Welcome) -> None:
         """Another hub has taken this node in meanwhile: the pool must not count on it."""
-        gone = structs.replace(self._state.own_record(UPPER_POOL[self._state.settings.tier]), status="left")
+        gone = structs.replace(self._state.own_record(self._state.upper), status="left")
         addresses = tuple(member.address for member in welcome.members if member.id == source)
         if addresses:
             self._state.transmit(addresses, CONTROL_CHANNEL, "membership", Goodbye(welcome.pool, gone))
 
-    def _attach(self, stack: PoolStack, source: NodeId) -> None:
+    def attach(self, stack: PoolStack, source: NodeId) -> None:
         """The hub that leads the pool is the parent now; pools of the same tier joined before are left."""
         state = self._state
         leader = stack.table.member(source)
-        if leader is None or leader.tier != stack.tier:
-            leading = [member for member in stack.table.present() if member.tier == stack.tier]
+        if leader is None or not leader.leads(stack.tier):
+            leading = [member for member in stack.table.present() if member.leads(stack.tier)]
             leader = leading[0] if leading else None
         if leader is None or (self._joining.attached() and state.parent != leader.id and self._joining.at_home()):
             return
@@ -88,7 +91,7 @@ class Pools:
         self._joining.attach(leader.id, "joined")
         self._joining.on_accepted()
         for other in [other for other in state.stacks.values() if other.tier == stack.tier and other is not stack]:
-            self._leave(other, f"attached to {leader.id}")
+            self.leave(other, f"attached to {leader.id}")
         if previous != leader.id:
             self._merging.announce()
             self._registry.publish(stack)
@@ -130,13 +133,30 @@ class Pools:
         state.emit(stack, PoolJoined(via, len(stack.table)))
         return stack
 
-    def _leave(self, stack: PoolStack, reason: str) -> None:
+    def leave(self, stack: PoolStack, reason: str) -> None:
+        """Say good-bye to a pool, and be in it no more."""
         self._merging.say_goodbye(stack)
         self._drain()
         for hosted in stack.hosted:
             self.channels.pop(hosted.channel, None)
         self._state.remove_stack(stack)
         self._state.notify(stack, PoolLeft(reason))
+
+    def look_for_rivals(self) -> None:
+        """Called now and then: a regional hub that is seen twice to lead this one's region is told of, once."""
+        state = self._state
+        upper, settings = state.upper_stack(), state.settings
+        if settings.tier != "regional" or settings.stands_by_for is not None or upper is None:
+            return
+        seen = {
+            member.id
+            for member in upper.table.present()
+            if member.leads("regional") and member.region == settings.region and member.id != settings.id
+        }
+        for rival in sorted(seen & self._rivals - self._told):
+            state.emit(upper, RegionContested(rival, settings.region))
+        self._told = (self._told | self._rivals) & seen
+        self._rivals = seen
 
     def reap(self) -> None:
         """Forget members that are long gone, and what they said of themselves."""

@@ -8,7 +8,7 @@ from msgspec import structs
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
 from mpreg_core.errors import InvalidInputError
-from mpreg_core.ids import LOWER_POOL, UPPER_POOL, NodeId
+from mpreg_core.ids import LOWER_POOL, NodeId
 from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node import topics
@@ -51,7 +51,7 @@ class NodeRegistry:
             raise InvalidInputError(f"a node serves at most {SERVICES_PER_CLUSTER_MAX} services", where=self._state.id)
         self.served[service] += 1
         self._state.review_by(self._state.now_ns)
-        upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
+        upper = self._state.upper_stack()
         if upper is not None:
             self.publish(upper)
 
@@ -62,7 +62,7 @@ class NodeRegistry:
             return
         del self.served[service]
         self._state.review_by(self._state.now_ns)
-        upper = self._state.stack_of(UPPER_POOL[self._state.settings.tier])
+        upper = self._state.upper_stack()
         if upper is not None:
             self.publish(upper)
 

@@ -12,7 +12,7 @@ from mpreg_core.contracts.events import Event, NodeStateChanged, Occurrence
 from mpreg_core.contracts.members import Address, Member, Speaks
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import MpregError
-from mpreg_core.ids import Lane, NodeId, Plane, PoolId, PoolTier
+from mpreg_core.ids import LOWER_POOL, PARENT_TIER, UPPER_POOL, Lane, NodeId, Plane, PoolId, PoolTier, Tier
 from mpreg_core.node.actions import Action, Complete, Notify, Transmit, WriteRecord
 from mpreg_core.node.parts import NodeSettings, PartsOf
 from mpreg_core.node.vivaldi import Vivaldi
@@ -41,6 +41,7 @@ class NodeState:
         self._journals = {name: list(records) for name, records in settings.records.items()}
         self._writes = 0
         self._encoders: dict[int, FrameEncoder] = {}
+        self.stands_by = settings.stands_by_for is not None
         self._former: dict[NodeId, Address] = {}
         self.parent: NodeId | None = None
         self.life = "starting"
@@ -114,8 +115,41 @@ class NodeState:
             draining=self.draining,
             tags=settings.tags,
             network=self.vivaldi.published,
-            home=settings.parent,
+            home=self.home_hub,
+            stands_by_for=settings.stands_by_for if self.stands_by else None,
         )
+
+    # its place: a hub that stands by is a member of its pool like those below it
+
+    @property
+    def upper(self) -> PoolTier:
+        """The tier of the pool that the node joins through another."""
+        tier = self.settings.tier
+        return (LOWER_POOL[tier] or UPPER_POOL[tier]) if self.stands_by else UPPER_POOL[tier]
+
+    @property
+    def lower(self) -> PoolTier | None:
+        """The tier of the pool that the node leads beside that."""
+        return None if self.stands_by else LOWER_POOL[self.settings.tier]
+
+    @property
+    def parent_tier(self) -> Tier | None:
+        """The tier of the hub to be attached to."""
+        return self.settings.tier if self.stands_by else PARENT_TIER[self.settings.tier]
+
+    @property
+    def home_hub(self) -> NodeId | None:
+        """The configured hub to be attached to."""
+        return self.settings.stands_by_for if self.stands_by else self.settings.parent
+
+    @property
+    def home_address(self) -> Address | None:
+        """Where that one listens."""
+        return self.settings.primary_address if self.stands_by else self.settings.parent_address
+
+    def upper_stack(self) -> "PoolStack | None":
+        """The pool that the node joins through another, once it is in it."""
+        return self.stack_of(self.upper)
 
     def stack_of(self, tier: PoolTier) -> "PoolStack | None":
         """This node's pool of a tier, if it is in one."""

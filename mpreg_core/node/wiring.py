@@ -49,6 +49,8 @@ def _member_changed(core: "NodeCore", stack: PoolStack, event: Event) -> None:
         core.messages.on_members()
     if event.member.id == core.state.parent and event.change in ("failed", "left", "updated"):
         core.joining.hurry()
+    elif event.member.tier == stack.tier:
+        core.joining.on_hub()
 
 
 def _decided(core: "NodeCore", stack: PoolStack, event: Event) -> None:

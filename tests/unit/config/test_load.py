@@ -195,7 +195,8 @@ def test_a_variable_takes_the_type_of_its_key(tmp_path: Path) -> None:
         ("nodes: {id: x}", "nodes: unknown key, did you mean 'node'?"),
         (
             "node: {zzz: x}",
-            "node.zzz: unknown key (known: coordinates, data_dir, hub_tier, id, parent_hub, region, tags)",
+            "node.zzz: unknown key "
+            "(known: coordinates, data_dir, hub_tier, id, parent_hub, region, stands_by_for, tags)",
         ),
         ("node: [1]", "node: expected a mapping, got a list"),
         ("node: {region: no}", "node.region: expected a text, got false: YAML reads yes, no, on and off as true"),
@@ -204,6 +205,11 @@ def test_a_variable_takes_the_type_of_its_key(tmp_path: Path) -> None:
         ("node: {id: ''}", "node.id: expected 1 to 63 letters"),
         ("node: {id: a, parent_hub: a}", "node.parent_hub: expected another node's id, got this node's own"),
         ("node: {hub_tier: global, parent_hub: b}", "node.parent_hub: a global hub has no parent"),
+        ("node: {hub_tier: local, stands_by_for: b}", "node.stands_by_for: only a global or regional hub"),
+        (
+            "node: {id: a, hub_tier: global, stands_by_for: a}",
+            "node.stands_by_for: expected another hub's id, got this",
+        ),
         (
             "node: {coordinates: {latitude: 91, longitude: 0}}",
             "node.coordinates.latitude: expected a number from -90 to 90",

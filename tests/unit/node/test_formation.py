@@ -5,7 +5,14 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from mpreg_core.contracts.events import JoinRefused, MemberChanged, NameConflict, ParentChanged, RegionDoubted
+from mpreg_core.contracts.events import (
+    JoinRefused,
+    MemberChanged,
+    NameConflict,
+    ParentChanged,
+    RegionContested,
+    RegionDoubted,
+)
 from mpreg_core.contracts.members import Coordinates
 from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.wire.control import Hello
@@ -244,3 +251,16 @@ def test_a_node_whose_place_does_not_go_with_its_region_says_so_once(federation,
     told = [o.event for o in odd.events if isinstance(o.event, RegionDoubted)]
     assert len(told) == doubted
     assert all((each.hub, each.region) == ("l-us-1", "us") and 6_000 < each.distance_km < 7_000 for each in told)
+
+
+def test_two_hubs_that_lead_one_region_are_told_of_in_both_once(federation):
+    fed = federation()
+    fed.grow()
+    fed.add("r-us-2", "regional", "us", "g")
+    fed.world.run_until(fed.complete, 10)
+    fed.world.run(60)
+    told = {
+        name: [o.event.hub for o in fed.world.nodes[name].events if isinstance(o.event, RegionContested)]
+        for name in ("r-us", "r-us-2", "r-eu", "g")
+    }
+    assert told == {"r-us": ["r-us-2"], "r-us-2": ["r-us"], "r-eu": [], "g": []}
