@@ -31,6 +31,7 @@ class Readiness:
         if self._loop is None:
             await self._wait_and_call()
         elif not self._stopped:
+            _say_asyncio()
             self._ended = self._loop.create_future()
             self._loop.add_reader(self._socket, self._call)
             try:
@@ -72,6 +73,18 @@ class Readiness:
                     return
         except anyio.ClosedResourceError:
             pass  # by `stop`
+
+
+def _say_asyncio() -> None:
+    """Let what the loop calls know where it runs: in a program of plain `asyncio.run` only tasks are known to.
+
+    A callback has this task's context, and anyio asks sniffio, where that is installed.
+    """
+    try:
+        from sniffio import current_async_library_cvar
+    except ModuleNotFoundError:
+        return
+    current_async_library_cvar.set("asyncio")
 
 
 def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
