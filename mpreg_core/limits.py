@@ -49,6 +49,9 @@ CLIENT_CALLS_MAX = 1_000  # handlers that run at once in one client
 
 # gossip and state
 MESSAGE_BYTES_MAX = 128 * KIB  # one published message
+CUSTODY_MESSAGES_MAX = 10_000  # that are to arrive at least once and were not taken on by the next node
+CUSTODY_BYTES_MAX = 32 * MIB
+CUSTODY_S_MAX = 600  # then one is given up
 SEEN_ITEMS_MAX = 65_536
 STATE_KEYS_MAX = 1_000_000
 STATE_HISTORY_MAX = 10_000

@@ -167,12 +167,18 @@ class Client:
             raise error_of(answer.code, answer.message, answer.where, delivered=answer.delivered)
         return Reply(decode_payload(answer.payload), answer.where, answer.path, round(time.monotonic() - begun, 6))
 
-    async def publish(self, topic: str, payload: Json, *, timeout: float = 5.0) -> Message:
-        """Publish to all who subscribed. Returns when the hub has taken it. Raises as `request` does."""
+    async def publish(self, topic: str, payload: Json, *, at_least_once: bool = False, timeout: float = 5.0) -> Message:
+        """Publish to all who subscribed. Returns when the hub has taken it. Raises as `request` does.
+
+        With `at_least_once` the hub keeps it, on its disk if it has one, until the next nodes have done the same. When
+        the connection ends before it says so, it is published again: it may come twice, and out of order.
+        """
         encoded = msgspec.json.encode(payload)
         if len(encoded) > MESSAGE_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(encoded)}")
-        done = await self._done(lambda number: Publish(number, topic, encoded), timeout, again=False)
+        done = await self._done(
+            lambda number: Publish(number, topic, encoded, at_least_once), timeout, again=at_least_once
+        )
         return Message(topic, payload, self.hub or "", done.id)
 
     @asynccontextmanager

@@ -372,8 +372,8 @@ class NodeApi(Protocol):
         """Spread a test message in the node's pools: `{"id", "reached", "of", "seconds"}`."""
         ...
 
-    async def publish(self, topic: str, payload: Json) -> Message:
-        """Publish to subscribers in the node's pools."""
+    async def publish(self, topic: str, payload: Json, *, at_least_once: bool = False) -> Message:
+        """Publish to subscribers; `at_least_once` returns when the node keeps it until others do."""
         ...
 
     def subscribe(self, pattern: str, *, queue: str = "") -> AbstractAsyncContextManager[AsyncIterator[Message]]:

@@ -30,12 +30,15 @@ from mpreg_core.errors import (
 from mpreg_core.ids import PoolTier
 from mpreg_core.limits import REQUEST_BYTES_MAX, REQUEST_TIMEOUT_S_MAX
 from mpreg_core.node.decisions import POOL_OF, DecisionMade, conflict
+from mpreg_core.node.keeping import Written
 from mpreg_core.node.pending import Outcome, check_hedge
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver, Waiter
 from mpreg_core.units import ns, seconds
 from mpreg_core.wire.outcome import error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
+
+DURABLE_TIMEOUT_S = 10.0
 
 
 class Commands:
@@ -327,7 +330,7 @@ class Commands:
             core.messages.unsubscribe(token)
             self._driver.carry_out(core.finish())
 
-    def publish(self, topic: str, payload: Json) -> str:
+    async def publish(self, topic: str, payload: Json) -> str:
         """Publish; gives the message's id."""
         encoded = msgspec.json.encode(payload)
         core = self._driver.command()
@@ -336,6 +339,20 @@ class Commands:
             return core.spread.publish(topic, encoded)
         finally:
             self._driver.carry_out(core.finish())
+
+    async def publish_and_keep(self, topic: str, payload: Json) -> str:
+        """Publish at least once; gives the message's id when it is durable here."""
+        encoded = msgspec.json.encode(payload)
+        core = self._driver.command()
+        self._check_running()
+        token, waiter = self._driver.expect()
+        try:
+            published = core.spread.publish(topic, encoded, at_least_once=True)
+            core.messages.custody.then(lambda: core.state.complete(token, Written()))
+        finally:
+            self._driver.carry_out(core.finish())
+        await self._durable((token, waiter), DURABLE_TIMEOUT_S)
+        return published
 
     def measure(self) -> tuple[str, int]:
         """Begin to measure how a test message spreads: its id, and how many members should get it."""

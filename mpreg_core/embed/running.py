@@ -211,9 +211,10 @@ class RunningNode:
         assert self._driver.handlers is not None
         self._driver.handlers.add(service, handler)
 
-    async def publish(self, topic: str, payload: Json) -> Message:
+    async def publish(self, topic: str, payload: Json, *, at_least_once: bool = False) -> Message:
         """See `NodeApi`."""
-        return Message(topic, payload, self.reads.id, self._commands.publish(topic, payload))
+        publish = self._commands.publish_and_keep if at_least_once else self._commands.publish
+        return Message(topic, payload, self.reads.id, await publish(topic, payload))
 
     @asynccontextmanager
     async def _subscription(self, pattern: str, queue: str) -> AsyncIterator[AsyncIterator[Message]]:

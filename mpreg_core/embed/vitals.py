@@ -72,6 +72,7 @@ class Vitals:
         numbers["mpreg_event_loop_lag_seconds", ()] = driver.lag_s
         numbers["mpreg_outbox_bytes", ()] = float(driver.outbox_bytes)
         numbers["mpreg_requests_pending", ()] = float(len(core.requests))
+        numbers["mpreg_messages_in_custody", ()] = float(len(core.messages.custody))
         numbers["mpreg_state_keys", ()] = float(len(core.replication.store))
         for stack in core.state.stacks.values():
             numbers["mpreg_gossip_items", (("pool", stack.pool),)] = float(len(stack.items))

@@ -200,10 +200,17 @@ class Clients:
 
     def _publish(self, source: Endpoint, publish: Publish) -> None:
         try:
-            done = Done(publish.number, id=self._spread.publish(publish.topic, publish.payload))
+            at_least_once = publish.at_least_once
+            done = Done(
+                publish.number, id=self._spread.publish(publish.topic, publish.payload, at_least_once=at_least_once)
+            )
         except MpregError as error:
-            done = Done(publish.number, error.code, error.message)
-        self._send(source, done)
+            self._refuse(source, publish.number, error.code, error.message)
+            return
+        if at_least_once:
+            self._messages.custody.then(lambda: self._send(source, done))
+        else:
+            self._send(source, done)
 
     def _subscribe(self, source: Endpoint, session: Session, subscribe: Subscribe) -> None:
         key = (subscribe.pattern, subscribe.queue)

@@ -16,6 +16,7 @@ from mpreg_core.limits import EVENTS_PER_STEP_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
 from mpreg_core.node.clients import Clients
+from mpreg_core.node.custody import CUSTODY_JOURNAL
 from mpreg_core.node.decisions import Decisions
 from mpreg_core.node.drops import Drops
 from mpreg_core.node.hierarchy import SOON_NS, Hierarchy
@@ -72,7 +73,7 @@ class NodeCore:
         self.pools = Pools(self.state, self.merging, self.joining, self.registry, self._drain_events)
         self.succession = Succession(self.state, self.joining, self.pools, self.merging, self.decisions)
         timed = (self.requests, self.hierarchy, self.registry, self.decisions, self.clients)
-        self._timed = (*timed, self.leases, self.messages, self.succession)
+        self._timed = (*timed, self.leases, self.messages, self.messages.custody, self.succession)
         self.pools.entered = (self.replication.fill, lambda _: self.messages.on_members())
         self._control = MessageDecoder(tuple(CONTROLS))
         self._requests = MessageDecoder((RequestFrame, ReplyFrame, CancelFrame))
@@ -89,6 +90,7 @@ class NodeCore:
         state = self._begin(now_ns)
         state.wall_offset_ns = wall_offset_ns
         self.keeping.restore(state.take_journal(STATE_JOURNAL), state.wall_ms)
+        self.messages.custody.restore(state.take_journal(CUSTODY_JOURNAL))
         state.incarnation += 1
         settings = state.settings
         lower = state.lower
@@ -212,6 +214,8 @@ class NodeCore:
         state = self._begin(now_ns)
         if journal == STATE_JOURNAL:
             self.keeping.persisted(token)
+        elif journal == CUSTODY_JOURNAL:
+            self.messages.custody.persisted(token)
         for stack in state.lowest_first():
             if journal_name(stack.pool) == journal:
                 stack.persisted(token)
@@ -255,6 +259,7 @@ class NodeCore:
         if state.events:
             self._drain_events()
         self.keeping.write()
+        self.messages.custody.write()
         actions, state.actions = state.actions, []
         return actions
 

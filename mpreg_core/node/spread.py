@@ -5,7 +5,7 @@ from collections import OrderedDict
 from msgspec import Struct
 
 from mpreg_core.contracts.events import SpreadMeasured
-from mpreg_core.errors import InvalidInputError, PayloadTooLargeError
+from mpreg_core.errors import InvalidInputError, OverloadedError, PayloadTooLargeError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX
 from mpreg_core.node import topics
@@ -40,10 +40,11 @@ class Spread:
         self._sequence += 1
         return f"{self._state.id}-{self._state.settings.started_ms:x}-{self._sequence}"
 
-    def publish(self, topic: str, payload: bytes) -> str:
+    def publish(self, topic: str, payload: bytes, *, at_least_once: bool = False) -> str:
         """Publish a message to whoever subscribed, in this node's pools and beyond. Gives its id.
 
-        Raises `InvalidInputError`, `PayloadTooLargeError`.
+        With `at_least_once` it is this node's until others have taken it on: it is safe when `messages.custody.then`
+        says so. Raises `InvalidInputError`, `OverloadedError`, `PayloadTooLargeError`.
         """
         if not topic or len(topic) > TOPIC_CHARACTERS_MAX or any(mark in topic for mark in "*# \t\n"):
             raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
@@ -52,7 +53,10 @@ class Spread:
         if not is_json(payload):
             raise InvalidInputError(f"expected a message of JSON text, got {payload[:40]!r}")
         state = self._state
-        record = topics.MessageRecord(self._new_id(), topic, payload, state.id)
+        if at_least_once and not self._messages.custody.has_room(len(payload)):
+            why = f"{len(self._messages.custody)} messages wait at this node until others have taken them on"
+            raise OverloadedError(why, where=state.id)
+        record = topics.MessageRecord(self._new_id(), topic, payload, state.id, at_least_once)
         self._messages.send(record)
         return record.id
 

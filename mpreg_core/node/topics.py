@@ -24,12 +24,13 @@ class ClusterRecord(Struct, frozen=True, array_like=True):
 
 
 class MessageRecord(Struct, frozen=True, array_like=True):
-    """A published message: the payload is encoded JSON."""
+    """A published message: the payload is encoded JSON. At most once, without `at_least_once`."""
 
     id: str
     topic: str
     payload: bytes
     origin: NodeId
+    at_least_once: bool = False
 
 
 class InterestRecord(Struct, frozen=True, array_like=True):

@@ -19,7 +19,7 @@ from mpreg_core.contracts.events import (
 )
 from mpreg_core.ids import NodeId
 from mpreg_core.node.pool_stack import PoolStack
-from mpreg_core.wire.control import Deliver, Goodbye, Hello, Received, Refused, Welcome
+from mpreg_core.wire.control import Deliver, Goodbye, Hello, Received, Refused, TookCustody, Welcome
 
 if TYPE_CHECKING:
     from mpreg_core.node.core import NodeCore
@@ -105,6 +105,10 @@ def _deliver(core: "NodeCore", source: NodeId, message: Any) -> None:
     core.messages.on_deliver(source, message)
 
 
+def _took(core: "NodeCore", source: NodeId, message: Any) -> None:
+    core.messages.custody.on_taken(source, message)
+
+
 def _goodbye(core: "NodeCore", source: NodeId, message: Any) -> None:
     core.merging.on_goodbye(source, message)
 
@@ -116,5 +120,6 @@ CONTROLS: dict[type, Callable[["NodeCore", NodeId, Any], None]] = {
     Received: _received,
     Goodbye: _goodbye,
     Deliver: _deliver,
+    TookCustody: _took,
 }
 """Core's own messages."""

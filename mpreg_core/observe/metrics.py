@@ -34,6 +34,8 @@ _HELP = {
     "mpreg_joins_refused_total": "Nodes that this hub would not take.",
     "mpreg_leader_changes_total": "Changes of a pool's consensus leader seen here.",
     "mpreg_member_changes_total": "Changes of a pool's members: suspicions, refutations, failures and the rest.",
+    "mpreg_messages_expired_total": "Messages that nobody took on in time, or that made room for others.",
+    "mpreg_messages_in_custody": "Messages that are kept here until the next nodes have taken them on.",
     "mpreg_outbox_bytes": "Bytes that wait to be sent.",
     "mpreg_plugin_errors_total": "Errors raised by plugins, and breaches of their contract.",
     "mpreg_proposals_total": "Proposals that ended, by how.",

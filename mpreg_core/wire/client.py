@@ -47,11 +47,12 @@ class Handled(Struct, frozen=True, array_like=True, tag=4):
 
 
 class Publish(Struct, frozen=True, array_like=True, tag=5):
-    """A message for all who subscribed to its topic; `Done` with its id follows."""
+    """A message for all who subscribed to its topic; `Done` with its id follows, at least once when it is durable."""
 
     number: int
     topic: str
     payload: bytes
+    at_least_once: bool = False
 
 
 class Subscribe(Struct, frozen=True, array_like=True, tag=6):

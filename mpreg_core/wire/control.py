@@ -68,4 +68,11 @@ class Deliver(Struct, frozen=True, array_like=True, tag=6):
     served: tuple[str, ...] = ()
 
 
-Control = Hello | Welcome | Refused | Received | Goodbye | Deliver
+class TookCustody(Struct, frozen=True, array_like=True, tag=7):
+    """The sender has taken on a message, by its id, that is to arrive at least once: it need not be sent again."""
+
+    pool: PoolId
+    id: str
+
+
+Control = Hello | Welcome | Refused | Received | Goodbye | Deliver | TookCustody

@@ -355,10 +355,11 @@ class RequestBody(Input, frozen=True):
 
 
 class PublishBody(Input, frozen=True):
-    """A message for the subscribers of a topic."""
+    """A message for the subscribers of a topic; `at_least_once` is answered when it is durable at the node."""
 
     topic: Name
     payload: Json = None
+    at_least_once: bool = False
 
 
 class SubscribeQuery(Input, frozen=True):

@@ -27,7 +27,7 @@ async def request(call: Call[Nothing, RequestBody]) -> Reply:
 
 
 async def publish(call: Call[Nothing, PublishBody]) -> Message:
-    return await call.node.publish(call.body.topic, call.body.payload)
+    return await call.node.publish(call.body.topic, call.body.payload, at_least_once=call.body.at_least_once)
 
 
 async def subscribe(call: Call[SubscribeQuery, Nothing]) -> EventStream:

@@ -97,7 +97,7 @@ async def test_a_tree_of_four_tiers_does_what_the_api_says(node):
         assert again.value == "next"
 
         async with g.subscribe("orders.*") as messages:
-            await c.publish("orders.eu", {"id": 7})
+            await c.publish("orders.eu", {"id": 7}, at_least_once=True)
             with anyio.fail_after(5):
                 message = await anext(messages)
         assert (message.topic, message.payload, message.origin) == ("orders.eu", {"id": 7}, "c")

@@ -271,7 +271,7 @@ class FakeNode:
     async def gossip_test(self, *, timeout: float = 5.0) -> Json:
         return {"id": "t", "reached": 1, "of": 2, "seconds": 0.1}
 
-    async def publish(self, topic: str, payload: Json) -> Message:
+    async def publish(self, topic: str, payload: Json, *, at_least_once: bool = False) -> Message:
         message = Message(topic, payload, "a", "m1")
         for queue in self._queues["messages"]:
             queue.send_nowait(message)
