@@ -173,7 +173,7 @@ class Custody:
                 entry.waiting.add((pool, node))
         entry.waiting -= entry.taken
         self._send(entry)
-        is_open = any(map(self._is_fresh, stacks))
+        is_open = self._is_open(stacks)
         again_ns = OPEN_AGAIN_NS if is_open else AGAIN_NS[min(entry.tries, len(AGAIN_NS) - 1)]
         entry.tries += not is_open
         entry.due_ns = self._state.now_ns + again_ns
@@ -206,8 +206,12 @@ class Custody:
                 self._state.transmit((member.address,), CONTROL_CHANNEL, "gossip", deliver)
 
     def _end_if_done(self, entry: Entry) -> None:
-        if not entry.waiting and not any(map(self._is_fresh, self._stacks(entry))):
+        if not entry.waiting and not self._is_open(self._stacks(entry)):
             self._forget(entry)
+
+    def _is_open(self, stacks: list[PoolStack]) -> bool:
+        """True while somebody may want it of whom this node has not heard yet."""
+        return self._state.life in ("starting", "joining") or any(map(self._is_fresh, stacks))
 
     def _forget(self, entry: Entry) -> None:
         record = entry.kept.record

@@ -52,6 +52,11 @@ def kept(fed):
     return {node: len(each.core.messages.custody) for node, each in fed.world.nodes.items() if each.alive} | {}
 
 
+def until(fed, condition, within_s):
+    fed.world.run_until(condition, within_s)
+    assert condition()
+
+
 def nothing_kept(fed):
     return not any(kept(fed).values())
 
@@ -87,7 +92,7 @@ def test_it_arrives_after_a_cut_that_costs_another_message(fed):
     publish(fed, "c-us-1-1", "orders.lost", at_least_once=False)
     fed.world.run(4)
     fed.world.network.heal()
-    fed.world.run_until(lambda: "orders.sure" in came(fed, "c-eu-1-1"), LONG_S)
+    until(fed, lambda: "orders.sure" in came(fed, "c-eu-1-1"), LONG_S)
     fed.world.run(LONG_S)
     assert came(fed, "c-eu-1-1") == ["orders.sure"]
     assert nothing_kept(fed)
@@ -98,13 +103,13 @@ def test_it_survives_the_crash_and_restart_of_whoever_has_it(fed, crashed):
     subscribe(fed, "c-eu-1-1", "orders.#")
     cut_off(fed, "eu")
     safe = publish(fed, "c-us-1-1", "orders.1")
-    fed.world.run_until(lambda: safe, 1)
+    until(fed, lambda: safe, 1)
     fed.world.run(0 if crashed == "c-us-1-1" else 1)
     fed.world.crash(crashed)
     fed.world.run(1)
     fed.world.network.heal()
     fed.world.start(crashed)
-    fed.world.run_until(lambda: "orders.1" in came(fed, "c-eu-1-1"), LONG_S)
+    until(fed, lambda: "orders.1" in came(fed, "c-eu-1-1"), LONG_S)
     fed.world.run(LONG_S)
     assert nothing_kept(fed)
 
@@ -121,7 +126,7 @@ def test_a_queue_groups_message_goes_to_another_member_when_the_first_dies_with_
     second = "c-eu-1-2" if first == "c-eu-1-1" else "c-eu-1-1"
     fed.world.crash(first)
     fed.world.network.heal()
-    fed.world.run_until(lambda: chosen(fed, second), LONG_S)
+    until(fed, lambda: chosen(fed, second), LONG_S)
     assert chosen(fed, second) == ["jobs.1"]
     fed.world.run(LONG_S)
     assert nothing_kept(fed)
@@ -142,7 +147,7 @@ def test_a_full_node_takes_no_more_and_those_before_it_wait(fed, monkeypatch):
         fed.world.run(0.2)
     assert (kept(fed)["r-us"], kept(fed)["l-us-1"], kept(fed)["c-us-1-1"], refused) == (3, 3, 3, 11)
     fed.world.network.heal()
-    fed.world.run_until(lambda: nothing_kept(fed), 3 * LONG_S)
+    until(fed, lambda: nothing_kept(fed), 3 * LONG_S)
     assert sorted(came(fed, "c-eu-1-1")) == sorted(f"orders.{number}" for number in range(9))
 
 
@@ -156,7 +161,7 @@ def test_messages_for_the_dead_make_room_for_those_for_the_living(fed, monkeypat
         fed.world.run(0.2)
     assert kept(fed)["r-us"] == 3
     fed.world.network.heal()
-    fed.world.run_until(lambda: nothing_kept(fed), 3 * LONG_S)
+    until(fed, lambda: nothing_kept(fed), 3 * LONG_S)
     assert sorted(came(fed, "c-eu-1-1")) == ["orders.2", "orders.3", "orders.4"]
 
 
