@@ -231,7 +231,8 @@ class StateChanged(Event, frozen=True):
 class Published(Event, frozen=True):
     """A published message reached this node: the payload is encoded JSON.
 
-    `chosen` are the tokens of the subscribers here that get it for their queue groups.
+    `chosen` are the tokens of the subscribers here that get it for their queue groups; the others have it already if it
+    is not `plain`.
     """
 
     id: str
@@ -239,6 +240,7 @@ class Published(Event, frozen=True):
     payload: bytes
     origin: NodeId
     chosen: tuple[int, ...] = ()
+    plain: bool = True
 
 
 class SpreadMeasured(Event, frozen=True):

@@ -348,7 +348,7 @@ class Commands:
         token, waiter = self._driver.expect()
         try:
             published = core.spread.publish(topic, encoded, at_least_once=True)
-            core.messages.custody.then(lambda: core.state.complete(token, Written()))
+            core.messages.custody.log.then(lambda: core.state.complete(token, Written()))
         finally:
             self._driver.carry_out(core.finish())
         await self._durable((token, waiter), DURABLE_TIMEOUT_S)

@@ -115,7 +115,7 @@ class RunningNode:
         self._driver = driver
         self._commands = Commands(driver, proposal_timeout_s)
         self._events: Broadcast[Occurrence] = Broadcast()
-        self._messages: Broadcast[tuple[Message, tuple[int, ...]]] = Broadcast()
+        self._messages: Broadcast[tuple[Message, Published]] = Broadcast()
         self.reads = Reads(driver.core, transport)
         self._vitals = Vitals(driver, self.reads)
         self._state = State(self, self._commands)
@@ -131,7 +131,7 @@ class RunningNode:
         event = occurrence.event
         if isinstance(event, Published) and self._messages:
             payload: Json = msgspec.json.decode(event.payload)
-            self._messages.put((Message(event.topic, payload, event.origin, event.id), event.chosen))
+            self._messages.put((Message(event.topic, payload, event.origin, event.id), event))
 
     # reads
 
@@ -221,8 +221,8 @@ class RunningNode:
         async with self._messages.listen() as feed, self._commands.subscribed(pattern, queue) as token:
 
             async def matching() -> AsyncGenerator[Message, None]:
-                async for message, chosen in feed:
-                    if token in chosen if queue else matches(pattern, message.topic):
+                async for message, event in feed:
+                    if token in event.chosen if queue else event.plain and matches(pattern, message.topic):
                         yield message
 
             async with aclosing(matching()) as stream:

@@ -208,7 +208,7 @@ class Clients:
             self._refuse(source, publish.number, error.code, error.message)
             return
         if at_least_once:
-            self._messages.custody.then(lambda: self._send(source, done))
+            self._messages.custody.log.then(lambda: self._send(source, done))
         else:
             self._send(source, done)
 
@@ -253,6 +253,8 @@ class Clients:
                 for source, session in self._sessions.items()
                 if any(not queue and matches(pattern, event.topic) for pattern, queue in session.patterns)
             )
+        if not event.plain:
+            receivers = ()
         delivery = Delivery(event.id, event.topic, event.payload, event.origin)
         for token in event.chosen:
             if token in self._in_groups:

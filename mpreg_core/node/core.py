@@ -16,7 +16,7 @@ from mpreg_core.limits import EVENTS_PER_STEP_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
 from mpreg_core.node.clients import Clients
-from mpreg_core.node.custody import CUSTODY_JOURNAL
+from mpreg_core.node.custody_log import CUSTODY_JOURNAL
 from mpreg_core.node.decisions import Decisions
 from mpreg_core.node.drops import Drops
 from mpreg_core.node.hierarchy import SOON_NS, Hierarchy
@@ -215,7 +215,7 @@ class NodeCore:
         if journal == STATE_JOURNAL:
             self.keeping.persisted(token)
         elif journal == CUSTODY_JOURNAL:
-            self.messages.custody.persisted(token)
+            self.messages.custody.log.persisted(token)
         for stack in state.lowest_first():
             if journal_name(stack.pool) == journal:
                 stack.persisted(token)

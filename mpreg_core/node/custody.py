@@ -1,90 +1,96 @@
-"""Messages that this node has taken custody of: kept, and repeated, until every next node has taken them on.
+"""Messages that this node has taken custody of: kept, and repeated, until the next nodes have taken them on.
 
 A message that is to arrive at least once goes from node to node like any other, but straight, and whoever has one keeps
-it in a journal until all that want it next say that they took it on in their turn (custody transfer, RFC 4838 section
+it in a journal until those that want it next say that they took it on in their turn (custody transfer, RFC 4838 section
 3.10). So it survives lost frames, and the crash and restart of any node on its way that has a disk; it may come twice.
+Who wants it is looked up each time it is sent again, for hubs fail over and subscribers move meanwhile.
+
+The plain subscribers and each queue group are cared for apart. For a group it goes to one next node, which takes it on
+only if it knows a member itself, or another node that does: else whoever asked it asks another.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
-from msgspec import MsgspecError, Struct, field, msgpack
+from msgspec import Struct, field, structs
 
-from mpreg_core.errors import StorageError
 from mpreg_core.ids import NodeId, PoolId
 from mpreg_core.limits import CUSTODY_BYTES_MAX, CUSTODY_MESSAGES_MAX, CUSTODY_S_MAX
 from mpreg_core.node import topics
-from mpreg_core.node.actions import WriteRecord
+from mpreg_core.node.custody_log import CustodyLog, Kept, Key
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.control import Deliver, TookCustody
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
 
-CUSTODY_JOURNAL = "custody"
-
 AGAIN_NS = (NS_PER_S, 2 * NS_PER_S, 5 * NS_PER_S, 10 * NS_PER_S)
 """Until it is sent again; the last one repeats."""
 
 OPEN_AGAIN_NS = NS_PER_S // 2
-"""While this node is new in a pool, whose members' wishes it may not know yet."""
+YOUNG_NS = 15 * NS_PER_S
+"""So long after this node entered a pool it may not know who wants what: those that lost it come back at leisure."""
 
-CHECKPOINT_BYTES_MIN = 4 * 1024 * 1024
+UNSETTLED_NS = 5 * NS_PER_S
+"""The same, after members came or went."""
 
+LINGER_NS = 2 * NS_PER_S
+"""The first node keeps a message so long in any case: somebody who is on the way to another hub is not forgotten."""
 
-class Kept(Struct, frozen=True, array_like=True, tag=1):
-    """A message as the journal has it."""
+BACK_TRIES = 2
+"""After so many tries a group is looked for in the pool that its message came from, too."""
 
-    record: topics.MessageRecord
-    born_ms: int
-    came: PoolId
-    served: tuple[str, ...]
-    expires_ms: int
-
-
-class Released(Struct, frozen=True, array_like=True, tag=2):
-    """A message that is kept no longer."""
-
-    id: str
+ASKED_MAX = 16_384
 
 
 class Entry(Struct):
-    """A message in custody. `waiting` and `taken` are the next nodes by pool, `groups` who serves which queue group."""
+    """A message in custody. `waiting` and `taken` are the next nodes by pool. Before `open_ns` it is not done."""
 
     kept: Kept
     expires_ns: int
     due_ns: int
+    open_ns: int = 0
     tries: int = 0
-    groups: dict[str, NodeId] = field(default_factory=dict)
     waiting: set[tuple[PoolId, NodeId]] = field(default_factory=set)
     taken: set[tuple[PoolId, NodeId]] = field(default_factory=set)
 
 
-_records = msgpack.Decoder(list[Kept | Released])
+class Audience:
+    """Who wants messages, as `Custody` asks for it; `Messages` knows."""
 
-Wanting = Callable[[PoolStack, str], Iterable[NodeId]]
-"""The members of a pool that want a topic."""
+    def wanting(self, stack: PoolStack, topic: str) -> Iterable[NodeId]:
+        """The members of a pool with plain subscribers of a topic behind them, and failed hubs that had some."""
+        raise NotImplementedError
 
-Share = Callable[[str, list[PoolStack], Iterable[str]], dict[NodeId, set[str | int]]]
-"""Who is to serve which queue group of a topic, but for those that are served already."""
+    def groups(self, topic: str) -> set[str]:
+        """The queue groups that want a topic, here and behind any member."""
+        raise NotImplementedError
+
+    def member(self, group: str, topic: str) -> int | None:
+        """The member of a queue group at this node whose turn it is."""
+        raise NotImplementedError
+
+    def serving(self, stacks: list[PoolStack], group: str, topic: str) -> tuple[PoolStack, NodeId] | None:
+        """A member of one of some pools behind which there is somebody of a queue group."""
+        raise NotImplementedError
+
+    def tell(self, record: topics.MessageRecord, chosen: int) -> None:
+        """A member of a queue group here gets a message."""
+        raise NotImplementedError
 
 
 class Custody:
-    """By message id. `is_fresh` says of a pool that its wishes may not be known yet."""
+    """By message and queue group, oldest first."""
 
-    def __init__(self, state: NodeState, wanting: Wanting, share: Share, is_fresh: Callable[[PoolStack], bool]) -> None:
+    def __init__(self, state: NodeState, audience: Audience) -> None:
         self._state = state
-        self._wanting = wanting
-        self._share = share
-        self._is_fresh = is_fresh
-        self._entries: dict[str, Entry] = {}
+        self._audience = audience
+        self.log = CustodyLog(state)
+        self._asked: OrderedDict[Key, NodeId] = OrderedDict()  # who asked for a group's messages that were taken on
+        self._entries: dict[Key, Entry] = {}
         self._bytes = 0
-        self._due: list[tuple[int, str]] = []  # each entry's time, and outdated ones
-        self._unsaved: dict[str, Kept | Released] = {}
-        self._journal_bytes = 0
-        self._written = 0
-        self._durable = 0
-        self._then: list[tuple[int, Callable[[], None]]] = []  # what waits for which write, in order
+        self._due: list[tuple[int, Key]] = []  # each entry's time, and outdated ones
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -97,7 +103,8 @@ class Custody:
         """True if one more can be taken on. Messages that wait for failed members only make room, the oldest first."""
         for entry in self.entries() if not self._fits(size) else ():
             if not any(self._status(*place) in ("alive", "suspect") for place in entry.waiting):
-                self._state.count("mpreg_messages_expired_total")
+                if entry.waiting:
+                    self._state.count("mpreg_messages_expired_total")
                 self._forget(entry)
                 if self._fits(size):
                     break
@@ -114,39 +121,67 @@ class Custody:
             return "left"
         return member.status
 
-    def take(self, record: topics.MessageRecord, born_ms: int, came: PoolId, served: tuple[str, ...]) -> set[int]:
-        """Take a message on, and send it to the next nodes. Gives the members of queue groups here that get it."""
+    # taking on
+
+    def begin(self, record: topics.MessageRecord, born_ms: int) -> None:
+        """A message of this node, for its plain subscribers elsewhere and for all queue groups."""
+        self._keep(record, born_ms, "", linger_ns=LINGER_NS)
+
+    def take(self, record: topics.MessageRecord, deliver: Deliver) -> None:
+        """A message came for the plain subscribers, and for groups that whoever sent it knows nothing of."""
+        self._keep(record, deliver.born_ms, "", deliver.pool, deliver.served)
+
+    def take_for_group(self, record: topics.MessageRecord, source: NodeId, deliver: Deliver) -> bool:
+        """A message came for a queue group. False if this node knows nobody of it but by who sent it."""
+        key = (record.id, deliver.group)
+        if self._asked.get(key) == source:
+            return True  # it was taken on, and the word of it lost
+        if not self._can_serve(record.topic, deliver):
+            return False
+        self._asked[key] = source
+        if len(self._asked) > ASKED_MAX:
+            self._asked.popitem(last=False)
+        self._keep(record, deliver.born_ms, deliver.group, deliver.pool)
+        return True
+
+    def _can_serve(self, topic: str, deliver: Deliver) -> bool:
+        stacks = [stack for stack in self._state.lowest_first() if stack.pool != deliver.pool]
+        found = self._audience.serving(stacks, deliver.group, topic)
+        return self._audience.member(deliver.group, topic) is not None or found is not None
+
+    def _keep(
+        self,
+        record: topics.MessageRecord,
+        born_ms: int,
+        group: str,
+        came: PoolId = "",
+        served: tuple[str, ...] = (),
+        linger_ns: int = 0,
+    ) -> None:
         now_ns = self._state.now_ns
-        expires_ms = self._state.wall_ms + CUSTODY_S_MAX * 1000
-        entry = Entry(Kept(record, born_ms, came, served, expires_ms), now_ns + CUSTODY_S_MAX * NS_PER_S, now_ns)
+        kept = Kept(record, born_ms, self._state.wall_ms + CUSTODY_S_MAX * 1000, group, came, served)
+        entry = Entry(kept, now_ns + CUSTODY_S_MAX * NS_PER_S, now_ns)
+        entry.open_ns = now_ns + linger_ns if linger_ns else 0
         self._add(entry)
-        self._unsaved[record.id] = entry.kept
-        return self._go(entry)
+        self.log.keep(kept)
+        self._go(entry)
 
     def _add(self, entry: Entry) -> None:
-        record = entry.kept.record
-        known = self._entries.get(record.id)
-        self._bytes += len(record.payload) - (len(known.kept.record.payload) if known is not None else 0)
-        self._entries[record.id] = entry
-        heappush(self._due, (entry.due_ns, record.id))
+        kept = entry.kept
+        known = self._entries.get(kept.key)
+        self._bytes += len(kept.record.payload) - (len(known.kept.record.payload) if known is not None else 0)
+        self._entries[kept.key] = entry
+        heappush(self._due, (entry.due_ns, kept.key))
 
-    def then(self, act: Callable[[], None]) -> None:
-        """Act as soon as all that was taken on so far is durable."""
-        if self._unsaved or self._durable < self._written:
-            self._then.append((self._written + bool(self._unsaved), act))
-        else:
-            act()
-
-    def acknowledge(self, source: NodeId, pool: PoolId, id: str) -> None:
+    def acknowledge(self, source: NodeId, took: TookCustody) -> None:
         """Tell the node that a message came from that it may forget it, once that is safe."""
         address = self._state.address_of(source)
         if address is not None:
-            took = TookCustody(pool, id)
-            self.then(lambda: self._state.transmit((address,), CONTROL_CHANNEL, "gossip", took))
+            self.log.then(lambda: self._state.transmit((address,), CONTROL_CHANNEL, "gossip", took))
 
     def on_taken(self, source: NodeId, took: TookCustody) -> None:
         """A next node has taken a message on."""
-        entry = self._entries.get(took.id)
+        entry = self._entries.get((took.id, took.group))
         if entry is not None and (took.pool, source) in entry.waiting:
             entry.waiting.remove((took.pool, source))
             entry.taken.add((took.pool, source))
@@ -157,41 +192,61 @@ class Custody:
     def _stacks(self, entry: Entry) -> list[PoolStack]:
         return [stack for stack in self._state.lowest_first() if stack.pool != entry.kept.came]
 
-    def _go(self, entry: Entry) -> set[int]:
+    def _go(self, entry: Entry) -> None:
         """Find the next nodes, as of now, and send it to those that have not taken it on."""
-        me, topic = self._state.id, entry.kept.record.topic
-        stacks = self._stacks(entry)
-        self._let_go(entry)
-        for stack in stacks:
-            entry.waiting.update((stack.pool, node) for node in self._wanting(stack, topic) if node != me)
-        chosen: set[int] = set()
-        for node, names in self._share(topic, stacks, {*entry.kept.served, *entry.groups}).items():
-            chosen.update(name for name in names if isinstance(name, int))
-            entry.groups.update((name, node) for name in names if isinstance(name, str))
-            pool = next((stack.pool for stack in stacks if node != me and stack.table.get(node) is not None), None)
-            if pool is not None:
-                entry.waiting.add((pool, node))
-        entry.waiting -= entry.taken
+        if entry.kept.group:
+            self._choose(entry)
+        else:
+            self._look_around(entry)
+        if entry.kept.key not in self._entries:
+            return
         self._send(entry)
-        is_open = self._is_open(stacks)
+        is_open = self._is_open(entry)
         again_ns = OPEN_AGAIN_NS if is_open else AGAIN_NS[min(entry.tries, len(AGAIN_NS) - 1)]
         entry.tries += not is_open
         entry.due_ns = self._state.now_ns + again_ns
-        heappush(self._due, (entry.due_ns, entry.kept.record.id))
+        heappush(self._due, (entry.due_ns, entry.kept.key))
         self._end_if_done(entry)
-        return chosen
 
-    def _let_go(self, entry: Entry) -> None:
-        """Wait no longer for nodes that are not there: a queue group's message is for another then.
+    def _look_around(self, entry: Entry) -> None:
+        """Of a message for plain subscribers: whoever wants it. Nodes that are not there are waited for no longer.
 
-        A failed hub may come back, and is waited for, but not by the others of a group.
+        A failed hub may come back, and is waited for. What was behind those that went may be in any pool now.
         """
         for pool, node in tuple(entry.waiting):
             status = self._status(pool, node)
             if status in ("failed", "left"):
-                entry.groups = {queue: by for queue, by in entry.groups.items() if by != node}
+                entry.kept = structs.replace(entry.kept, came="")
             if status == "left":
                 entry.waiting.remove((pool, node))
+        kept = entry.kept
+        for stack in self._stacks(entry):
+            wanting = self._audience.wanting(stack, kept.record.topic)
+            entry.waiting.update((stack.pool, node) for node in wanting if node != self._state.id)
+        entry.waiting -= entry.taken
+        unknown = sorted(self._audience.groups(kept.record.topic) - set(kept.served))
+        if unknown:
+            entry.kept = structs.replace(kept, served=tuple(sorted({*kept.served, *unknown})))
+            for group in unknown:
+                self._keep(kept.record, kept.born_ms, group, kept.came)
+
+    def _choose(self, entry: Entry) -> None:
+        """Of a message for a queue group: a member here, or a next node, which is another one at each try."""
+        kept = entry.kept
+        token = self._audience.member(kept.group, kept.record.topic)
+        if token is not None:
+            self._audience.tell(kept.record, token)
+            self._forget(entry)
+            return
+        if entry.tries >= BACK_TRIES and kept.came:
+            entry.kept = kept = structs.replace(kept, came="")
+        entry.waiting.clear()
+        found = self._audience.serving(self._stacks(entry), kept.group, kept.record.topic)
+        if found is not None:
+            stack, node = found
+            entry.waiting.add((stack.pool, node))
+            if self._asked.get(kept.key) == node:
+                del self._asked[kept.key]  # it is theirs again, and may come back for good reason
 
     def _send(self, entry: Entry) -> None:
         kept = entry.kept
@@ -200,27 +255,28 @@ class Custody:
             stack = self._state.stacks.get(pool)
             member = stack.table.member(node) if stack is not None else None
             if member is not None:
-                own = {queue for queue, by in entry.groups.items() if by == node}
-                served = tuple(sorted({*kept.served, *entry.groups} - own))
-                deliver = Deliver(pool, item.key, item.payload, item.born_ms, served)
+                deliver = Deliver(pool, item.key, item.payload, item.born_ms, kept.served, kept.group)
                 self._state.transmit((member.address,), CONTROL_CHANNEL, "gossip", deliver)
 
     def _end_if_done(self, entry: Entry) -> None:
-        if not entry.waiting and not self._is_open(self._stacks(entry)):
+        is_done = bool(entry.taken) if entry.kept.group else not entry.waiting and not self._is_open(entry)
+        if is_done:
             self._forget(entry)
 
-    def _is_open(self, stacks: list[PoolStack]) -> bool:
+    def _is_open(self, entry: Entry) -> bool:
         """True while somebody may want it of whom this node has not heard yet."""
-        return self._state.life in ("starting", "joining") or any(map(self._is_fresh, stacks))
+        now_ns = self._state.now_ns
+        if now_ns < entry.open_ns or self._state.life in ("starting", "joining"):
+            return True
+        return any(
+            now_ns - stack.entered_ns < YOUNG_NS or now_ns - stack.changed_ns < UNSETTLED_NS
+            for stack in self._stacks(entry)
+        )
 
     def _forget(self, entry: Entry) -> None:
-        record = entry.kept.record
-        del self._entries[record.id]
-        self._bytes -= len(record.payload)
-        if isinstance(self._unsaved.get(record.id), Kept):
-            del self._unsaved[record.id]  # it was never written
-        else:
-            self._unsaved[record.id] = Released(record.id)
+        del self._entries[entry.kept.key]
+        self._bytes -= len(entry.kept.record.payload)
+        self.log.release(entry.kept.key)
 
     def next_deadline(self) -> int | None:
         """When the first message is due again."""
@@ -228,63 +284,31 @@ class Custody:
             heappop(self._due)
         return self._due[0][0] if self._due else None
 
-    def _is_outdated(self, due_ns: int, id: str) -> bool:
-        entry = self._entries.get(id)
+    def _is_outdated(self, due_ns: int, key: Key) -> bool:
+        entry = self._entries.get(key)
         return entry is None or entry.due_ns != due_ns
 
     def on_deadline(self) -> None:
         """Send again what was not taken on; forget what is too old."""
         now_ns = self._state.now_ns
         while self._due and self._due[0][0] <= now_ns:
-            due_ns, id = heappop(self._due)
-            if self._is_outdated(due_ns, id):
+            due_ns, key = heappop(self._due)
+            if self._is_outdated(due_ns, key):
                 continue
-            entry = self._entries[id]
+            entry = self._entries[key]
             if entry.expires_ns <= now_ns:
                 self._state.count("mpreg_messages_expired_total")
                 self._forget(entry)
             else:
                 self._go(entry)
 
-    # the journal
-
     def restore(self, records: Sequence[bytes]) -> None:
-        """Take in what an earlier life wrote. Raises `StorageError` for a record that is none."""
-        kept: dict[str, Kept] = {}
-        for number, encoded in enumerate(records):
-            try:
-                for record in _records.decode(encoded):
-                    if isinstance(record, Kept):
-                        kept[record.record.id] = record
-                    else:
-                        kept.pop(record.id, None)
-            except MsgspecError as error:
-                advice = "move the journal away: the messages in it are lost then"
-                raise StorageError(f"{error}; {advice}", where=f"{CUSTODY_JOURNAL}, record {number}") from error
-        for each in kept.values():
-            left_ns = (each.expires_ms - self._state.wall_ms) * NS_PER_MS
-            self._add(Entry(each, self._state.now_ns + left_ns, self._state.now_ns))
-        self._journal_bytes = sum(map(len, records))
+        """Take in what an earlier life had, for whoever wants it, wherever that is now. Raises `StorageError`."""
+        now_ns = self._state.now_ns
+        for kept in self.log.read(records):
+            left_ns = (kept.expires_ms - self._state.wall_ms) * NS_PER_MS
+            self._add(Entry(structs.replace(kept, came=""), now_ns + left_ns, now_ns, now_ns + YOUNG_NS))
 
     def write(self) -> None:
         """At the end of a step: have written what it changed."""
-        if not self._unsaved:
-            return
-        record = msgpack.encode(list(self._unsaved.values()))
-        self._unsaved.clear()
-        self._written += 1
-        if not self._state.settings.durable:
-            self.persisted(self._written)
-            return
-        self._journal_bytes += len(record)
-        is_checkpoint = self._journal_bytes > max(CHECKPOINT_BYTES_MIN, 2 * self._bytes)
-        if is_checkpoint:
-            record = msgpack.encode([entry.kept for entry in self._entries.values()])
-            self._journal_bytes = len(record)
-        self._state.actions.append(WriteRecord(CUSTODY_JOURNAL, self._written, record, is_checkpoint))
-
-    def persisted(self, token: int) -> None:
-        """A record is durable, and with it all before."""
-        self._durable = max(self._durable, token)
-        while self._then and self._then[0][0] <= self._durable:
-            self._then.pop(0)[1]()
+        self.log.write(lambda: [entry.kept for entry in self._entries.values()], self._bytes)

@@ -189,6 +189,8 @@ class Merging:
         member = change.member
         self._check_channels(stack, member)
         stack.view_dirty = True
+        if change.change != "updated":
+            stack.changed_ns = self._state.now_ns
         stack.tell_members((member,))
         if change.previous in (None, "left") or member.status == "left":
             self._set_voters(stack)

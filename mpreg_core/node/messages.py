@@ -13,12 +13,13 @@ from mpreg_core.contracts.gossip import Item
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX
 from mpreg_core.node import topics
+from mpreg_core.node.audience import PoolAudience, is_expected, is_present
 from mpreg_core.node.custody import Custody
 from mpreg_core.node.interests import Local, Wants, record_of
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS, NS_PER_S
-from mpreg_core.wire.control import Deliver
+from mpreg_core.wire.control import Deliver, TookCustody
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
 
 STRAIGHT_MAX = 3
@@ -43,7 +44,7 @@ class Messages:
         self._sequence = 0
         self._tell_ns: int | None = None
         self._wanting: dict[tuple[str, str], tuple[NodeId, ...]] = {}
-        self.custody = Custody(state, self._expecting_in, self._share, self._is_fresh)
+        self.custody = Custody(state, PoolAudience(state, self._local))
 
     # who wants what
 
@@ -97,7 +98,7 @@ class Messages:
                 wants.record
                 for other in state.lowest_first()
                 for node, wants in sorted(other.wants.items())
-                if other is not stack and _is_expected(other, node) and stack.table.get(node) is None
+                if other is not stack and is_expected(other, node) and stack.table.get(node) is None
             ]
             told = self._told.get(stack.pool) or topics.InterestRecord(state.id, state.settings.started_ms, 0)
             record = record_of(state.id, told.life, told.sequence, self._local, others)
@@ -113,25 +114,27 @@ class Messages:
         if found is None:
             if len(self._wanting) >= TOPICS_REMEMBERED_MAX:
                 self._wanting.clear()
-            nodes = (node for node, wants in stack.wants.items() if wants.topic(topic) and _is_present(stack, node))
+            nodes = (node for node, wants in stack.wants.items() if wants.topic(topic) and is_present(stack, node))
             found = self._wanting[key] = tuple(sorted(nodes))
         return found
-
-    def _expecting_in(self, stack: PoolStack, topic: str) -> list[NodeId]:
-        """As above, and hubs that failed, for they may come back: a message in custody waits for them."""
-        return [node for node, wants in stack.wants.items() if _is_expected(stack, node) and wants.topic(topic)]
 
     # on the way
 
     def send(self, record: topics.MessageRecord) -> None:
         """A message of this node."""
-        self._forward(record, topics.message_item(record, self._state.wall_ms), None, ())
+        item = topics.message_item(record, self._state.wall_ms)
+        if not record.at_least_once:
+            self._forward(record, item, None)
+            return
+        self._is_new_everywhere(item)
+        self._tell(None, record, ())
+        self.custody.begin(record, item.born_ms)
 
     def on_gossip(self, stack: PoolStack, item: Item) -> None:
         """A message came by a pool's gossip. It goes on into the other pools."""
         record = topics.read_message(item.payload)
         stack.items.mark_seen(item.stamp)
-        self._forward(record, item, stack, ())
+        self._forward(record, item, stack)
 
     def on_deliver(self, source: NodeId, deliver: Deliver) -> None:
         """A message came straight."""
@@ -144,64 +147,63 @@ class Messages:
             self._state.count("mpreg_items_rejected_total", pool=deliver.pool if stack is not None else "")
             return
         item = topics.message_item(record, deliver.born_ms)
-        if item.key != deliver.key or (record.at_least_once and not self.custody.has_room(len(record.payload))):
+        if item.key != deliver.key:
             return
-        if stack.items.mark_seen(item.stamp):
-            self._forward(record, item, stack, deliver.served)
         if record.at_least_once:
-            self.custody.acknowledge(source, stack.pool, record.id)
+            self._take_on(source, stack, record, item, deliver)
+        elif stack.items.mark_seen(item.stamp):
+            self._forward(record, item, stack, deliver.served)
+
+    def _take_on(
+        self, source: NodeId, stack: PoolStack, record: topics.MessageRecord, item: Item, deliver: Deliver
+    ) -> None:
+        """A message that is to arrive at least once came; a full node lets the source send it again later."""
+        if not self.custody.has_room(len(record.payload)):
+            return
+        took = TookCustody(stack.pool, record.id, deliver.group)
+        if deliver.group:
+            if not self.custody.take_for_group(record, source, deliver):
+                return
+        elif self._is_new_everywhere(item):
+            self.custody.take(record, deliver)
+            self._tell(stack, record, ())
+        self.custody.acknowledge(source, took)
+
+    def _is_new_everywhere(self, item: Item) -> bool:
+        news = [stack.items.mark_seen(item.stamp) for stack in self._state.lowest_first()]
+        return all(news)
 
     def _forward(
-        self, record: topics.MessageRecord, item: Item, came: PoolStack | None, served: tuple[str, ...]
+        self, record: topics.MessageRecord, item: Item, came: PoolStack | None, served: tuple[str, ...] = ()
     ) -> None:
         others = [stack for stack in self._state.lowest_first() if stack is not came and stack.items.is_news(item)]
         is_new = came is None or len(others) == len(self._state.stacks) - 1
-        if record.at_least_once:
-            self._take_on(record, item, came, served, others if is_new else None)
-            return
         share = self._share(record.topic, others, served) if is_new or others else {}
         for stack in others:
             self._into(stack, record.topic, item, share, served)
         if is_new:
-            chosen = tuple(token for token in (share.get(self._state.id) or ()) if isinstance(token, int))
-            self._state.emit(came, Published(record.id, record.topic, record.payload, record.origin, chosen))
+            self._tell(came, record, (token for token in share.get(self._state.id, ()) if isinstance(token, int)))
 
-    def _take_on(
-        self,
-        record: topics.MessageRecord,
-        item: Item,
-        came: PoolStack | None,
-        served: tuple[str, ...],
-        others: list[PoolStack] | None,
-    ) -> None:
-        """A message that is to arrive at least once; one that came before by another pool is in custody already."""
-        if others is None:
-            return
-        for stack in others:
-            stack.items.mark_seen(item.stamp)
-        chosen = self.custody.take(record, item.born_ms, came.pool if came is not None else "", served)
-        published = Published(record.id, record.topic, record.payload, record.origin, tuple(sorted(chosen)))
-        self._state.emit(came, published)
+    def _tell(self, came: PoolStack | None, record: topics.MessageRecord, chosen: Iterable[int]) -> None:
+        event = Published(record.id, record.topic, record.payload, record.origin, tuple(sorted(chosen)))
+        self._state.emit(came, event)
 
     def _share(self, topic: str, stacks: list[PoolStack], served: Iterable[str]) -> dict[NodeId, set[str | int]]:
         """Who is to serve which queue group: this node by its subscribers' tokens, others by the groups' names."""
         share: dict[NodeId, set[str | int]] = {}
         behind: dict[str, list[NodeId]] = {}
-        present: set[NodeId] = set()
         for stack in stacks:
             for node, wants in sorted(stack.wants.items()):
-                if wants.record.groups and _is_expected(stack, node):
+                if wants.record.groups and is_present(stack, node):
                     for queue in wants.groups(topic):
                         behind.setdefault(queue, []).append(node)
-                        present.update((node,) if _is_present(stack, node) else ())
         local = {queue for pattern, queue in self._local.groups if topics.matches(pattern, topic)}
         for queue in sorted((local | behind.keys()) - set(served)):
             token = self._local.choose(queue, topic)
             if token is not None:
                 share.setdefault(self._state.id, set()).update((token, queue))
             else:
-                best = [node for node in behind[queue] if node in present] or behind[queue]
-                share.setdefault(self._state.rng.choice(best), set()).add(queue)
+                share.setdefault(self._state.rng.choice(behind[queue]), set()).add(queue)
         return share
 
     def _is_fresh(self, stack: PoolStack) -> bool:
@@ -227,14 +229,3 @@ class Messages:
                 given = tuple(sorted(groups - {queue for queue in share.get(node, ()) if isinstance(queue, str)}))
                 deliver = Deliver(stack.pool, item.key, item.payload, item.born_ms, given)
                 self._state.transmit((member.address,), CONTROL_CHANNEL, "gossip", deliver)
-
-
-def _is_expected(stack: PoolStack, node: NodeId) -> bool:
-    """True for a present member, and for a hub that failed: what is below it may live on, and come back with it."""
-    member = stack.table.member(node)
-    return member is not None and (_is_present(stack, node) or (member.status == "failed" and member.tier != "cluster"))
-
-
-def _is_present(stack: PoolStack, node: NodeId) -> bool:
-    member = stack.table.member(node)
-    return member is not None and member.status in ("alive", "suspect")

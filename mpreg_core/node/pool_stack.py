@@ -54,7 +54,7 @@ class PoolStack:
         self.hubs: dict[NodeId, HubSummary] = {}
         self.clusters: dict[NodeId, Cluster] = {}
         self.wants: dict[NodeId, Wants] = {}
-        self.entered_ns = state.now_ns
+        self.entered_ns = self.changed_ns = state.now_ns
 
     def _build(self, part: Part) -> Hosted:
         return Hosted(self._state.settings.federation, self.pool, self._state.id, part, self._machine(part))

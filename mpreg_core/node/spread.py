@@ -43,8 +43,8 @@ class Spread:
     def publish(self, topic: str, payload: bytes, *, at_least_once: bool = False) -> str:
         """Publish a message to whoever subscribed, in this node's pools and beyond. Gives its id.
 
-        With `at_least_once` it is this node's until others have taken it on: it is safe when `messages.custody.then`
-        says so. Raises `InvalidInputError`, `OverloadedError`, `PayloadTooLargeError`.
+        With `at_least_once` this node keeps it until others have taken it on; it is safe when `custody.log.then` says
+        so. Raises `InvalidInputError`, `OverloadedError`, `PayloadTooLargeError`.
         """
         if not topic or len(topic) > TOPIC_CHARACTERS_MAX or any(mark in topic for mark in "*# \t\n"):
             raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")

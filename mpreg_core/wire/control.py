@@ -58,7 +58,8 @@ class Goodbye(Struct, frozen=True, array_like=True, tag=5):
 class Deliver(Struct, frozen=True, array_like=True, tag=6):
     """A published message, straight to a member of a pool that wants it: a message's item of that pool.
 
-    `served` are the queue groups that have it, or will have it by another way.
+    `served` are the queue groups that have it, or will have it by another way. A message that is to arrive at least
+    once comes for the plain subscribers, or for one `group`.
     """
 
     pool: PoolId
@@ -66,13 +67,15 @@ class Deliver(Struct, frozen=True, array_like=True, tag=6):
     payload: bytes
     born_ms: int
     served: tuple[str, ...] = ()
+    group: str = ""
 
 
 class TookCustody(Struct, frozen=True, array_like=True, tag=7):
-    """The sender has taken on a message, by its id, that is to arrive at least once: it need not be sent again."""
+    """The sender has taken on a message that is to arrive at least once: it need not be sent again (for a `group`)."""
 
     pool: PoolId
     id: str
+    group: str = ""
 
 
 Control = Hello | Welcome | Refused | Received | Goodbye | Deliver | TookCustody

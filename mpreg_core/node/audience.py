@@ -1,0 +1,64 @@
+"""Who wants a message, in this node and behind the members of its pools."""
+
+from collections.abc import Iterable
+
+from mpreg_core.contracts.events import Published
+from mpreg_core.ids import NodeId
+from mpreg_core.node import topics
+from mpreg_core.node.custody import Audience
+from mpreg_core.node.interests import Local
+from mpreg_core.node.pool_stack import PoolStack
+from mpreg_core.node.state import NodeState
+
+
+class PoolAudience(Audience):
+    """Answers from the subscribers of this node and from what the pools' members told."""
+
+    def __init__(self, state: NodeState, local: Local) -> None:
+        self._state = state
+        self._local = local
+
+    def wanting(self, stack: PoolStack, topic: str) -> Iterable[NodeId]:
+        """See `Audience`."""
+        return [node for node, wants in stack.wants.items() if is_expected(stack, node) and wants.topic(topic)]
+
+    def groups(self, topic: str) -> set[str]:
+        """See `Audience`."""
+        found = {queue for pattern, queue in self._local.groups if topics.matches(pattern, topic)}
+        for stack in self._state.lowest_first():
+            for node, wants in stack.wants.items():
+                if wants.record.groups and is_expected(stack, node):
+                    found |= wants.groups(topic)
+        return found
+
+    def member(self, group: str, topic: str) -> int | None:
+        """See `Audience`."""
+        return self._local.choose(group, topic)
+
+    def serving(self, stacks: list[PoolStack], group: str, topic: str) -> tuple[PoolStack, NodeId] | None:
+        """See `Audience`; one that is there before a failed hub, else by chance."""
+        behind = [
+            (stack, node)
+            for stack in stacks
+            for node, wants in sorted(stack.wants.items())
+            if wants.record.groups and is_expected(stack, node) and group in wants.groups(topic)
+        ]
+        best = [place for place in behind if is_present(*place)] or behind
+        return self._state.rng.choice(best) if best else None
+
+    def tell(self, record: topics.MessageRecord, chosen: int) -> None:
+        """See `Audience`."""
+        event = Published(record.id, record.topic, record.payload, record.origin, (chosen,), plain=False)
+        self._state.emit(None, event)
+
+
+def is_present(stack: PoolStack, node: NodeId) -> bool:
+    """True for a member that is there."""
+    member = stack.table.member(node)
+    return member is not None and member.status in ("alive", "suspect")
+
+
+def is_expected(stack: PoolStack, node: NodeId) -> bool:
+    """True for a member that is there, and for a failed hub: what is below it may live on, and come back with it."""
+    member = stack.table.member(node)
+    return member is not None and (is_present(stack, node) or (member.status == "failed" and member.tier != "cluster"))
