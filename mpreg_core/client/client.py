@@ -7,7 +7,8 @@ others fail when the connection breaks, for nobody knows whether they took effec
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 
 import anyio
@@ -15,9 +16,9 @@ import msgspec
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
-from mpreg_core.client.link import BrokenLinkError, Link
+from mpreg_core.client.link import FLUSH_S, BrokenLinkError, Link
 from mpreg_core.client.serving import Serving
-from mpreg_core.client.subscriptions import Subscriptions
+from mpreg_core.client.subscriptions import Reading, Subscriptions, nothing
 from mpreg_core.client.waiting import WaitingRoom
 from mpreg_core.contracts.api import Body, Handler, Json, Message, Reply
 from mpreg_core.errors import (
@@ -46,6 +47,7 @@ from mpreg_core.wire.client import (
     Publish,
     QueueDelivery,
     Subscribe,
+    Took,
 )
 from mpreg_core.wire.outcome import error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
@@ -124,6 +126,8 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        if self._link is not None:
+            await self._link.flush(FLUSH_S)
         try:
             return await self._exit.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
@@ -187,12 +191,16 @@ class Client:
     ) -> AsyncIterator[AsyncIterator[Message]]:
         """The messages whose topic matches, while the context is open.
 
-        A subscriber that reads too slowly loses the oldest ones; while no hub is connected, messages are lost.
+        A subscriber that reads too slowly loses the oldest ones; while no hub is connected, messages are lost. One of a
+        `queue` is done with a message that was published to arrive at least once when it asks for the next one or
+        leaves without an exception; else, or after a minute, another member of the queue gets it.
         """
         feed = self._subscriptions.add(pattern, queue)
         try:
             await self._done(lambda number: Subscribe(number, pattern, queue=queue), timeout, again=True)
-            yield feed
+            reading = Reading(feed)
+            yield reading
+            reading.done()
         finally:
             if self._subscriptions.remove(pattern, queue, feed):
                 self._put(Subscribe(0, pattern, False, queue))
@@ -249,6 +257,10 @@ class Client:
         """Send if there is a hub; what is to hold is said again to the next one."""
         if self._link is not None:
             self._link.put(message)
+
+    def _took(self, delivery: QueueDelivery) -> None:
+        with suppress(UnavailableError):  # the hub takes nothing: it will have another take the message
+            self._put(Took(delivery.message.id, *delivery.queues))
 
     # the connection
 
@@ -327,7 +339,8 @@ class Client:
                 elif isinstance(message, Delivery):
                     self._subscriptions.take(message)
                 elif isinstance(message, QueueDelivery):
-                    self._subscriptions.take(message.message, message.queues, plain=message.plain)
+                    done = partial(self._took, message) if message.to_acknowledge else nothing
+                    self._subscriptions.take(message.message, message.queues, plain=message.plain, done=done)
                 elif isinstance(message, Call):
                     self._serving.take(message, link.put)
                 elif isinstance(message, CallOff):

@@ -15,6 +15,7 @@ from mpreg_core.wire.envelope import CLIENT_CHANNEL
 from mpreg_core.wire.framing import Framer, stream_batches
 from mpreg_core.wire.outcome import error_of
 
+FLUSH_S, FLUSH_LOOK_S = 0.2, 0.001
 CHUNK_BYTES = 256 * 1024
 
 _decoder = MessageDecoder(TO_CLIENT)
@@ -34,6 +35,7 @@ class Link:
         self._framer = Framer()
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
+        self._writing = False
         self._more = anyio.Event()
         self._room = anyio.Event()
         self._early: deque[Struct] = deque()
@@ -80,11 +82,19 @@ class Link:
             frames = list(self._out)
             self._out.clear()
             self._out_bytes = 0
+            self._writing = True
             try:
                 for batch in stream_batches(frames):
                     await self._stream.send(batch)
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 raise BrokenLinkError(str(error)) from error
+            self._writing = False
+
+    async def flush(self, timeout_s: float) -> None:
+        """Wait until all that was put is written, for so long at most."""
+        with anyio.move_on_after(timeout_s, shield=True):
+            while self._out or self._writing:
+                await anyio.sleep(FLUSH_LOOK_S)
 
     async def receive(self) -> list[Struct]:
         """The next messages, at least one. Raises `BrokenLinkError`; what cannot be read is left out."""
@@ -106,7 +116,7 @@ class Link:
 
     async def close(self) -> None:
         """Let go of the connection; what is put goes out first, if that takes no time."""
-        with anyio.move_on_after(0.2, shield=True):
+        with anyio.move_on_after(FLUSH_S, shield=True):
             if self._out:
                 await self._stream.send(b"".join(stream_batches(list(self._out))))
         with anyio.CancelScope(shield=True):

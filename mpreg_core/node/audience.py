@@ -1,6 +1,6 @@
 """Who wants a message, in this node and behind the members of its pools."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mpreg_core.contracts.events import Published
 from mpreg_core.ids import NodeId
@@ -17,6 +17,7 @@ class PoolAudience(Audience):
     def __init__(self, state: NodeState, local: Local) -> None:
         self._state = state
         self._local = local
+        self.client_of: Callable[[int], str] = lambda token: ""
 
     def wanting(self, stack: PoolStack, topic: str) -> Iterable[NodeId]:
         """See `Audience`."""
@@ -31,9 +32,9 @@ class PoolAudience(Audience):
                     found |= wants.groups(topic)
         return found
 
-    def member(self, group: str, topic: str) -> int | None:
+    def is_here(self, group: str, topic: str) -> bool:
         """See `Audience`."""
-        return self._local.choose(group, topic)
+        return self._local.has(group, topic)
 
     def serving(self, stacks: list[PoolStack], group: str, topic: str) -> tuple[PoolStack, NodeId] | None:
         """See `Audience`; one that is there before a failed hub, else by chance."""
@@ -46,10 +47,14 @@ class PoolAudience(Audience):
         best = [place for place in behind if is_present(*place)] or behind
         return self._state.rng.choice(best) if best else None
 
-    def tell(self, record: topics.MessageRecord, chosen: int) -> None:
+    def give(self, record: topics.MessageRecord, group: str) -> str | None:
         """See `Audience`."""
-        event = Published(record.id, record.topic, record.payload, record.origin, (chosen,), plain=False)
+        token = self._local.choose(group, record.topic)
+        if token is None:
+            return None
+        event = Published(record.id, record.topic, record.payload, record.origin, (token,), plain=False)
         self._state.emit(None, event)
+        return self.client_of(token)
 
 
 def is_present(stack: PoolStack, node: NodeId) -> bool:

@@ -21,6 +21,7 @@ from mpreg_core.limits import (
     WIRE_VERSION,
 )
 from mpreg_core.node.actions import Invoke, Transmit
+from mpreg_core.node.custody import CLIENT
 from mpreg_core.node.messages import Messages
 from mpreg_core.node.pending import Outcome
 from mpreg_core.node.registry import NodeRegistry
@@ -47,8 +48,10 @@ from mpreg_core.wire.client import (
     Publish,
     QueueDelivery,
     Subscribe,
+    Took,
 )
 from mpreg_core.wire.codec import FrameEncoder, FrameError
+from mpreg_core.wire.control import TookCustody
 from mpreg_core.wire.envelope import CLIENT_CHANNEL
 
 SILENT_NS = 60 * NS_PER_S
@@ -85,6 +88,7 @@ class Clients:
         self._receivers: dict[str, tuple[Endpoint, ...]] = {}  # of the topics seen lately
         self._in_groups: dict[int, tuple[Endpoint, str]] = {}  # token -> who, and the queue's name
         self._look_ns: int | None = None
+        messages.audience.client_of = lambda token: str(self._in_groups[token][0]) if token in self._in_groups else ""
         requests.hand_to_client = self._call
         requests.over = self._over
         requests.call_off = self._call_off
@@ -120,6 +124,8 @@ class Clients:
             self._subscribe(source, session, message)
         elif isinstance(message, Ping):
             self._send(source, Pong())
+        elif isinstance(message, Took):
+            self._messages.custody.on_taken(str(source), TookCustody(CLIENT, message.id, message.queue))
         elif isinstance(message, Forget):
             self._requests.cancel(session.asked.pop(message.number, ""))
 
@@ -232,8 +238,10 @@ class Clients:
         self._send(source, Done(subscribe.number))
 
     def _unsubscribe(self, token: int) -> None:
-        self._in_groups.pop(token, None)
+        source, queue = self._in_groups.pop(token, (None, ""))
         self._messages.unsubscribe(token)
+        if source is not None:
+            self._messages.custody.on_gone(str(source), queue)
 
     def _refuse(self, source: Endpoint, number: int, code: str, message: str) -> None:
         self._send(source, Done(number, code, message))
@@ -259,7 +267,7 @@ class Clients:
         for token in event.chosen:
             if token in self._in_groups:
                 source, queue = self._in_groups[token]
-                self._send(source, QueueDelivery(delivery, (queue,), source in receivers))
+                self._send(source, QueueDelivery(delivery, (queue,), source in receivers, not event.plain))
                 receivers = tuple(each for each in receivers if each != source)
         if receivers:
             self._send(receivers, delivery)

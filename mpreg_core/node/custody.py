@@ -41,17 +41,27 @@ LINGER_NS = 2 * NS_PER_S
 BACK_TRIES = 2
 """After so many tries a group is looked for in the pool that its message came from, too."""
 
+CLIENT = "client"
+"""In place of a pool, where a client is to acknowledge."""
+
+CLIENT_NS = 60 * NS_PER_S
+"""How long a client may be about it before another member of its group gets the message as well."""
+
 ASKED_MAX = 16_384
 
 
 class Entry(Struct):
-    """A message in custody. `waiting` and `taken` are the next nodes by pool. Before `open_ns` it is not done."""
+    """A message in custody. `waiting` and `taken` are the next nodes by pool. Before `open_ns` it is not done.
+
+    Until `client_ns` a client has it, and may say that it is done with it.
+    """
 
     kept: Kept
     expires_ns: int
     due_ns: int
     open_ns: int = 0
     tries: int = 0
+    client_ns: int = 0
     waiting: set[tuple[PoolId, NodeId]] = field(default_factory=set)
     taken: set[tuple[PoolId, NodeId]] = field(default_factory=set)
 
@@ -67,16 +77,19 @@ class Audience:
         """The queue groups that want a topic, here and behind any member."""
         raise NotImplementedError
 
-    def member(self, group: str, topic: str) -> int | None:
-        """The member of a queue group at this node whose turn it is."""
+    def is_here(self, group: str, topic: str) -> bool:
+        """True if a queue group has a member at this node."""
+        raise NotImplementedError
+
+    def give(self, record: topics.MessageRecord, group: str) -> str | None:
+        """Give a message to the member of a queue group here whose turn it is, if there is one.
+
+        Gives the client that is to acknowledge it; empty for a member in this process, which has it.
+        """
         raise NotImplementedError
 
     def serving(self, stacks: list[PoolStack], group: str, topic: str) -> tuple[PoolStack, NodeId] | None:
         """A member of one of some pools behind which there is somebody of a queue group."""
-        raise NotImplementedError
-
-    def tell(self, record: topics.MessageRecord, chosen: int) -> None:
-        """A member of a queue group here gets a message."""
         raise NotImplementedError
 
 
@@ -115,6 +128,8 @@ class Custody:
 
     def _status(self, pool: PoolId, node: NodeId) -> str:
         """Of a member; one that is none has left. A failed cluster node's subscribers are gone with it."""
+        if pool == CLIENT:
+            return "alive"
         stack = self._state.stacks.get(pool)
         member = stack.table.member(node) if stack is not None else None
         if member is None or (member.status == "failed" and member.tier == "cluster"):
@@ -146,8 +161,8 @@ class Custody:
 
     def _can_serve(self, topic: str, deliver: Deliver) -> bool:
         stacks = [stack for stack in self._state.lowest_first() if stack.pool != deliver.pool]
-        found = self._audience.serving(stacks, deliver.group, topic)
-        return self._audience.member(deliver.group, topic) is not None or found is not None
+        is_behind = self._audience.serving(stacks, deliver.group, topic) is not None
+        return is_behind or self._audience.is_here(deliver.group, topic)
 
     def _keep(
         self,
@@ -186,6 +201,14 @@ class Custody:
             entry.waiting.remove((took.pool, source))
             entry.taken.add((took.pool, source))
             self._end_if_done(entry)
+
+    def on_gone(self, client: str, group: str = "") -> None:
+        """A client went away, or left a queue group: what it is not done with is for others."""
+        for entry in self.entries():
+            if (CLIENT, client) in entry.waiting and group in ("", entry.kept.group):
+                entry.waiting.clear()
+                entry.client_ns, entry.due_ns = 0, self._state.now_ns
+                heappush(self._due, (entry.due_ns, entry.kept.key))
 
     # on the way
 
@@ -233,10 +256,13 @@ class Custody:
     def _choose(self, entry: Entry) -> None:
         """Of a message for a queue group: a member here, or a next node, which is another one at each try."""
         kept = entry.kept
-        token = self._audience.member(kept.group, kept.record.topic)
-        if token is not None:
-            self._audience.tell(kept.record, token)
-            self._forget(entry)
+        if self._state.now_ns < entry.client_ns:
+            return
+        client = self._audience.give(kept.record, kept.group)
+        if client is not None:
+            entry.waiting, entry.client_ns = {(CLIENT, client)}, self._state.now_ns + CLIENT_NS
+            if not client:
+                self._forget(entry)
             return
         if entry.tries >= BACK_TRIES and kept.came:
             entry.kept = kept = structs.replace(kept, came="")
@@ -265,8 +291,9 @@ class Custody:
 
     def _is_open(self, entry: Entry) -> bool:
         """True while somebody may want it of whom this node has not heard yet."""
-        now_ns = self._state.now_ns
-        if now_ns < entry.open_ns or self._state.life in ("starting", "joining"):
+        now_ns, settings = self._state.now_ns, self._state.settings
+        is_alone = settings.tier == "global" or (settings.parent is None and not settings.seeds)
+        if now_ns < entry.open_ns or (self._state.life in ("starting", "joining") and not is_alone):
             return True
         return any(
             now_ns - stack.entered_ns < YOUNG_NS or now_ns - stack.changed_ns < UNSETTLED_NS

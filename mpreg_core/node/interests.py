@@ -109,6 +109,10 @@ class Local:
         if not self._queues[queue]:
             del self._queues[queue]
 
+    def has(self, queue: str, topic: str) -> bool:
+        """True if a group has a member here that wants a topic."""
+        return any(matches(self._members[token][0], topic) for token in self._queues.get(queue, ()))
+
     def choose(self, queue: str, topic: str) -> int | None:
         """The member of a group whose turn it is, of those that want the topic."""
         tokens = self._queues.get(queue, [])

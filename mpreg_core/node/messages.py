@@ -44,7 +44,8 @@ class Messages:
         self._sequence = 0
         self._tell_ns: int | None = None
         self._wanting: dict[tuple[str, str], tuple[NodeId, ...]] = {}
-        self.custody = Custody(state, PoolAudience(state, self._local))
+        self.audience = PoolAudience(state, self._local)
+        self.custody = Custody(state, self.audience)
 
     # who wants what
 

@@ -139,12 +139,23 @@ class CallOff(Struct, frozen=True, array_like=True, tag=16):
 
 
 class QueueDelivery(Struct, frozen=True, array_like=True, tag=17):
-    """A message for queue groups of the client's; `plain` when it matches a subscription outside of groups, too."""
+    """A message for queue groups of the client's; `plain` when it matches a subscription outside of groups, too.
+
+    With `to_acknowledge`, of one group, another member gets it unless the client says `Took` in time.
+    """
 
     message: Delivery
     queues: tuple[str, ...]
     plain: bool
+    to_acknowledge: bool = False
 
 
-FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping, Forget)
+class Took(Struct, frozen=True, array_like=True, tag=18):
+    """The client is done with a message, by its id, that it had for a queue group."""
+
+    id: str
+    queue: str
+
+
+FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping, Forget, Took)
 TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn, CallOff, QueueDelivery)
