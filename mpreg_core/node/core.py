@@ -65,7 +65,7 @@ class NodeCore:
         self.admission = Admission(self.state, self.joining, self.merging.take_spread)
         self.registry = NodeRegistry(self.state)
         self.hierarchy = Hierarchy(self.state, self.merging, self.registry)
-        self._locating = Locating(self.state, self.registry, self.joining)
+        self._locating = Locating(self.state, self.registry, self.joining, self.replication.failover)
         self.requests = Requests(self.state, self._locating)
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state, self.messages)

@@ -30,6 +30,7 @@ from mpreg_core.limits import ITEM_BYTES_MAX, PROPOSALS_MAX
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.replication import Replication
 from mpreg_core.node.state import NodeState
+from mpreg_core.registry.failover import check_failover
 from mpreg_core.units import NS_PER_S
 
 GRACE_NS = NS_PER_S
@@ -96,8 +97,10 @@ class Decisions:
         """Propose in this node's pool of the scope; gives the proposal's id. `DecisionMade` or an error follows: to a
         function, or for a token by `Complete(token, ...)`.
 
-        Raises `UnavailableError`, `OverloadedError`, `PayloadTooLargeError`.
+        Raises `InvalidInputError`, `UnavailableError`, `OverloadedError`, `PayloadTooLargeError`.
         """
+        if not gone:
+            check_failover(key, value, scope)
         stack = self.stack_for(scope)
         inner = f"{self._replication.domain(scope)}/{key}"
         if stack is None or stack.consensus.stopped:

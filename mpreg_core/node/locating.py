@@ -4,19 +4,20 @@ What is known in full comes first, then what the summaries of hubs tell (those b
 the other regions), then the way up. A place known only by summary narrows the request to that hub, which knows more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from msgspec import Struct, structs
 
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
-from mpreg_core.ids import NodeId
+from mpreg_core.ids import NodeId, Region
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node.admission import children_of
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.registry import INTERNAL, NodeRegistry
 from mpreg_core.node.state import NodeState
+from mpreg_core.registry.failover import Failover
 from mpreg_core.registry.selection import rank
 from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.request import RequestFrame
@@ -44,8 +45,12 @@ KNOWN_MAX = 1_024
 class Locating:
     """Answers from the registry, the pools' tables and the summaries."""
 
-    def __init__(self, state: NodeState, registry: NodeRegistry, joining: Joining) -> None:
+    def __init__(
+        self, state: NodeState, registry: NodeRegistry, joining: Joining, policy_of: Callable[[str], Failover | None]
+    ) -> None:
         self._state = state
+        self._policy_of = policy_of
+        self._policies: dict[str, tuple[int, Failover | None]] = {}
         self._joining = joining
         self._registry = registry
         self._known: dict[tuple[str, str | None], tuple[int, Ranked]] = {}
@@ -100,6 +105,37 @@ class Locating:
         yield Place(frame, Target(node=node))
 
     def _to_service(self, frame: RequestFrame, avoid: frozenset[NodeId]) -> Iterator[Place]:
+        policy = self._failover(frame)
+        if policy is None:
+            yield from self._nearest(frame, avoid)
+        elif self._state.upper == "global" or self._state.parent is None:
+            places = list(self._nearest(frame, avoid))
+            known = [place for place in places if place.is_known]
+            alive = {self._region(place) for place in known}
+            for region in policy.order(alive, self._state.settings.region, self._state.rng.random):
+                yield from (place for place in known if self._region(place) == region)
+        elif self._joining.attached():  # a hub that knows all regions decides
+            yield Place(frame, Target(node=self._state.parent), is_known=False)
+        else:  # better anywhere than nowhere
+            yield from self._nearest(frame, avoid)
+
+    def _failover(self, frame: RequestFrame) -> Failover | None:
+        """The policy of the service, for a request that is not sent anywhere in particular yet."""
+        if frame.cluster is not None or frame.hub is not None:
+            return None
+        now_ns = self._state.now_ns
+        known = self._policies.get(frame.service)
+        if known is None or known[0] <= now_ns:
+            if len(self._policies) >= KNOWN_MAX:
+                self._policies.clear()
+            known = self._policies[frame.service] = (now_ns + KNOWN_NS, self._policy_of(frame.service))
+        return known[1]
+
+    def _region(self, place: Place) -> Region:
+        target = place.target
+        return (target.region if target is not None else None) or self._state.settings.region
+
+    def _nearest(self, frame: RequestFrame, avoid: frozenset[NodeId]) -> Iterator[Place]:
         clusters, hubs = self._ranked(frame.service, frame.cluster)
         for cluster in clusters:
             if cluster.node in avoid or cluster.id in avoid:

@@ -17,6 +17,7 @@ from mpreg_core.errors import CompactedError, MpregError, UnavailableError
 from mpreg_core.node import topics
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
+from mpreg_core.registry.failover import PREFIX, Failover, check_failover, read_failover
 from mpreg_core.state.history import Compacted
 from mpreg_core.state.registers import Lease
 from mpreg_core.state.store import Merged, StateStore
@@ -55,7 +56,8 @@ class Replication:
         if_version: str | None,
         lease: Lease | None = None,
     ) -> StateEntry:
-        """Write here and tell the domain's pools. Raises as `StateStore.put`."""
+        """Write here and tell the domain's pools. Raises as `StateStore.put`; `InvalidInputError` for a bad policy."""
+        check_failover(key, value, scope)
         self.put_inner(scope, self.inner(scope, key), value, lease, policy, if_version)
         return self.get(key, scope)
 
@@ -95,6 +97,13 @@ class Replication:
     def get(self, key: str, scope: Scope) -> StateEntry:
         """The entry as it is here. Raises `NotFoundError`."""
         return self._outer(self.store.get(self.inner(scope, key), scope=scope))
+
+    def failover(self, service: str) -> Failover | None:
+        """The failover policy of a service, if there is one that can be read."""
+        try:
+            return read_failover(self.get(f"{PREFIX}{service}", "federation").value, service)
+        except MpregError:
+            return None
 
     def list(self, prefix: str, scope: Scope | None) -> Sequence[StateEntry]:
         """The entries here of the domains this node is in, by key."""
