@@ -39,6 +39,9 @@ LOWER_POOL: dict[Tier, PoolTier | None] = {"global": None, "regional": "regional
 PARENT_TIER: dict[Tier, Tier | None] = {"global": None, "regional": "global", "local": "regional", "cluster": "local"}
 """The tier a parent hub must have."""
 
+ZONE = "zone"
+"""The tag that names the part of a region which a node or cluster is in."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 

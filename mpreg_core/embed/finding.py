@@ -17,7 +17,7 @@ def discover_here(core: NodeCore, service: str, near: Coordinates | None, limit:
     known: dict[str, Cluster] = {each.id: each for each in core.registry.clusters() if service in each.services}
     for stack in core.state.lowest_first():
         for hub in stack.hubs.values():
-            offer = hub.services.offer(service) if hub.services is not None and hub.status == "alive" else None
+            offer = hub.offer(service) if hub.status == "alive" else None
             if offer is not None and offer.id not in known:
                 known[offer.id] = offer
     here = core.state.settings.coordinates
@@ -27,9 +27,10 @@ def discover_here(core: NodeCore, service: str, near: Coordinates | None, limit:
         for entry in stack.table
         if entry.rtt_ns is not None
     }
+    in_zone = core.registry.zone_test()
     if near is not None:
-        rtts = {}
-    return rank(service, known.values(), near=near or here, rtts_ns=rtts, limit=limit)
+        rtts, in_zone = {}, None
+    return rank(service, known.values(), near=near or here, rtts_ns=rtts, in_zone=in_zone, limit=limit)
 
 
 def may_know(core: NodeCore, service: str, *, below: bool) -> list[NodeId]:

@@ -6,8 +6,9 @@ into its own, without the ids, so that every node knows its siblings' hubs and t
 
 from msgspec import Struct, msgpack, structs
 
+from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.members import Address, Coordinates, Status
-from mpreg_core.ids import NodeId, Region, Tier
+from mpreg_core.ids import ZONE, NodeId, Region, Tier
 from mpreg_core.limits import SUMMARY_IDS_MAX
 from mpreg_core.membership.member import GRAVITY
 from mpreg_core.registry.summary import ServiceSummary
@@ -32,6 +33,12 @@ class HubSummary(Struct, frozen=True, array_like=True, kw_only=True):
     capacity: int = 0  # children it takes, 0 = not said
     ids: tuple[str, ...] = ()
     services: ServiceSummary | None = None
+    zone: str = ""
+
+    def offer(self, service: str) -> Cluster | None:
+        """The best cluster for a service below it, as far as it tells, in the zone of the hub."""
+        offer = self.services.offer(service) if self.services is not None else None
+        return structs.replace(offer, tags={ZONE: self.zone}) if offer is not None and self.zone else offer
 
     @property
     def load(self) -> float:

@@ -7,7 +7,7 @@ a `REVIEW_NS` for what changes without a fact of its own (a load). The views for
 from msgspec import structs
 
 from mpreg_core.contracts.router import View
-from mpreg_core.ids import NodeId
+from mpreg_core.ids import ZONE, NodeId
 from mpreg_core.membership.federation import HubSummary, bounded_ids, order, relayed
 from mpreg_core.node import topics
 from mpreg_core.node.admission import children_of
@@ -138,6 +138,7 @@ class Hierarchy:
             capacity=settings.capacity,
             ids=bounded_ids(list(below)),
             services=self._registry.summary(lower, summaries),
+            zone=settings.tags.get(ZONE, ""),
         )
 
     def _hand_down(self) -> None:

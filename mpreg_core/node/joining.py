@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mpreg_core.contracts.events import JoinRefused, ParentChanged
 from mpreg_core.contracts.members import Address, Member
-from mpreg_core.ids import NodeId, PoolTier
+from mpreg_core.ids import ZONE, NodeId, PoolTier
 from mpreg_core.limits import WIRE_VERSION
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node.pool_stack import PoolStack
@@ -204,16 +204,19 @@ class Joining:
         self._attempts = 0
 
     def siblings(self) -> list[HubSummary]:
-        """Hubs of the parent's tier that this node has heard of, best first: alive, with room, near."""
+        """Hubs of the parent's tier that this node has heard of: first with room, of the region, of the zone, near."""
         state = self._state
         known = {hub.hub: hub for hub in self._remembered if hub.tier == state.parent_tier}
         for stack in state.stacks.values():
             known.update((hub.hub, hub) for hub in stack.hubs.values() if hub.tier == state.parent_tier)
         usable = [hub for hub in known.values() if hub.status == "alive" and not hub.draining and hub.hub != state.id]
-        region = state.settings.region
-        return sorted(
-            usable, key=lambda hub: (hub.load >= 1.0, hub.region != region, self._far(hub), hub.load, hub.hub)
-        )
+        region, zone = state.settings.region, state.settings.tags.get(ZONE, "")
+
+        def order(hub: HubSummary) -> tuple[bool, bool, bool, float, float, str]:
+            is_away = bool(zone) and hub.zone != zone
+            return hub.load >= 1.0, hub.region != region, is_away, self._far(hub), hub.load, hub.hub
+
+        return sorted(usable, key=order)
 
     def _whom_to_ask(self) -> tuple[Address, ...]:
         """The home hub and the seeds first; others too once home was silent for a while or is known to be dead."""

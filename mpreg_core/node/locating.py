@@ -5,6 +5,7 @@ the other regions), then the way up. A place known only by summary narrows the r
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import Struct, structs
@@ -182,9 +183,10 @@ class Locating:
         clusters = {each.id: each for each in offers}
         hubs = {hub.hub: hub for hub in self._hubs() if self._may_serve(hub, service, cluster)}
         leading = [each for hub in hubs.values() if (each := self._offer(hub, service)) is not None]
+        order = partial(rank, service, near=near, rtts_ns=rtts_ns, in_zone=self._registry.zone_test())
         return (
-            tuple(clusters[each.cluster] for each in rank(service, offers, near=near, rtts_ns=rtts_ns)),
-            tuple(hubs[each.cluster] for each in rank(service, leading, near=near, rtts_ns=rtts_ns)),
+            tuple(clusters[each.cluster] for each in order(offers)),
+            tuple(hubs[each.cluster] for each in order(leading)),
         )
 
     def _may_serve(self, hub: HubSummary, service: str, cluster: str | None) -> bool:
@@ -197,8 +199,7 @@ class Locating:
 
     def _offer(self, hub: HubSummary, service: str) -> Cluster | None:
         """The hub as one cluster, named after the hub, to rank it among others."""
-        assert hub.services is not None
-        offer = hub.services.offer(service)
+        offer = hub.offer(service)
         if offer is None:  # by a cluster's name, or by a service's that may be there: after those that surely are
             return Cluster(id=hub.hub, services=(service,), hub=hub.hub, region=hub.region, status="degraded")
         return structs.replace(offer, id=hub.hub, hub=hub.hub) if offer.status != "unhealthy" else None

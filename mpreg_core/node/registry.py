@@ -1,14 +1,14 @@
 """What is served where, as this node knows it: its own services, its hub's clusters, its pool's, and the summaries."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import structs
 
 from mpreg_core.contracts.api import Cluster
 from mpreg_core.contracts.router import Target
 from mpreg_core.errors import InvalidInputError
-from mpreg_core.ids import LOWER_POOL, NodeId
+from mpreg_core.ids import LOWER_POOL, ZONE, NodeId
 from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
 from mpreg_core.membership.federation import HubSummary
 from mpreg_core.node import topics
@@ -79,6 +79,21 @@ class NodeRegistry:
                 if hub.services is not None and target in hub.services.ids:
                     return None, target
         return target, None
+
+    def zone_test(self) -> Callable[[Cluster], bool] | None:
+        """What tells if a cluster is in this node's zone, by its own tag, its node's or its hub's; None without one."""
+        zone = self._state.settings.tags.get(ZONE)
+        if zone is None:
+            return None
+
+        def in_zone(cluster: Cluster) -> bool:
+            return zone == (cluster.tags.get(ZONE) or self._zone_of(cluster.node) or self._zone_of(cluster.hub))
+
+        return in_zone
+
+    def _zone_of(self, node: NodeId) -> str | None:
+        member = self._state.member(node) if node else None
+        return member.tags.get(ZONE) if member is not None else None
 
     def own_cluster(self) -> Cluster | None:
         """What this node serves, as a cluster of its own name."""

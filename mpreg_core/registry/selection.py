@@ -1,8 +1,13 @@
-"""Which cluster first: by health, then load, then round trip, then distance on the globe."""
+"""Which cluster first: by health, then zone, then load, then round trip, then distance on the globe.
 
-from collections.abc import Iterable, Mapping, Sequence
+A zone is a named part of a region: nodes and clusters of one have the same tag `zone`. A full cluster of the own zone
+comes after those of others that have room.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from math import asin, cos, inf, radians, sin, sqrt
+from typing import TypeAlias
 
 from mpreg_core.contracts.api import Candidate, Cluster
 from mpreg_core.contracts.members import Coordinates
@@ -16,6 +21,9 @@ EARTH_RADIUS_KM = 6371.0088
 LOAD_STEPS = 10
 RTT_STEP_NS = 2 * NS_PER_MS
 """Differences within a step are noise: they leave the choice to the next measure."""
+
+Coarse: TypeAlias = tuple[int, bool, bool, int, float]
+"""Health, full, in another zone, load, round trip."""
 
 HEALTH_ORDER = {status: order for order, status in enumerate(STATUSES)}
 
@@ -34,32 +42,34 @@ def rank(
     *,
     near: Coordinates | None = None,
     rtts_ns: Mapping[NodeId, int] | None = None,
+    in_zone: Callable[[Cluster], bool] | None = None,
     limit: int = 10,
 ) -> Sequence[Candidate]:
     """The best `limit` of the clusters that serve a service, best first; equal ones by id, then hub.
 
     `rtts_ns` are round trips measured from here, to a cluster's node or its hub; a cluster without one comes after
-    those of its health and load that have one. Leave them out where `near` is another place than here. The unhealthy
-    come last rather than not at all: the caller decides.
+    those of its health and load that have one. `in_zone` tells which are in the zone of whoever asks. Leave both out
+    where `near` is another place than here. The unhealthy come last rather than not at all: the caller decides.
     """
     rtts = rtts_ns or {}
-    coarse = [(_coarse(cluster, rtts), cluster) for cluster in clusters]
+    coarse = [(_coarse(cluster, rtts, in_zone), cluster) for cluster in clusters]
     if len(coarse) > limit > 0:
         # Most are out already; the distance, which costs most, is only for those that are not.
         last = nsmallest(limit, (order for order, _ in coarse))[-1]
         coarse = [each for each in coarse if each[0] <= last]
 
-    def fine(each: tuple[tuple[int, int, float], Cluster]) -> tuple[tuple[int, int, float], float, str, NodeId]:
+    def fine(each: tuple[Coarse, Cluster]) -> tuple[Coarse, float, str, NodeId]:
         order, cluster = each
         return (order, _km(near, cluster), cluster.id, cluster.hub)
 
-    return [_candidate(service, cluster, near, rtts) for _, cluster in nsmallest(limit, coarse, key=fine)]
+    return [_candidate(service, cluster, near, rtts, in_zone) for _, cluster in nsmallest(limit, coarse, key=fine)]
 
 
-def _coarse(cluster: Cluster, rtts_ns: Mapping[NodeId, int]) -> tuple[int, int, float]:
+def _coarse(cluster: Cluster, rtts_ns: Mapping[NodeId, int], in_zone: Callable[[Cluster], bool] | None) -> Coarse:
     rtt_ns = _rtt_ns(cluster, rtts_ns)
     steps = inf if rtt_ns is None else rtt_ns // RTT_STEP_NS
-    return (HEALTH_ORDER[cluster.status], int(cluster.load * LOAD_STEPS), steps)
+    is_away = in_zone is not None and not in_zone(cluster)
+    return (HEALTH_ORDER[cluster.status], cluster.load >= 1, is_away, int(cluster.load * LOAD_STEPS), steps)
 
 
 def _km(near: Coordinates | None, cluster: Cluster) -> float:
@@ -72,11 +82,19 @@ def _rtt_ns(cluster: Cluster, rtts_ns: Mapping[NodeId, int]) -> int | None:
     return rtts_ns.get(cluster.hub) if rtt_ns is None else rtt_ns
 
 
-def _candidate(service: str, cluster: Cluster, near: Coordinates | None, rtts_ns: Mapping[NodeId, int]) -> Candidate:
+def _candidate(
+    service: str,
+    cluster: Cluster,
+    near: Coordinates | None,
+    rtts_ns: Mapping[NodeId, int],
+    in_zone: Callable[[Cluster], bool] | None,
+) -> Candidate:
     km = _km(near, cluster)
     rtt_ns = _rtt_ns(cluster, rtts_ns)
     rtt_ms = None if rtt_ns is None else rtt_ns / NS_PER_MS
     why = [cluster.status, f"load {cluster.load:.2f}"]
+    if in_zone is not None:
+        why.append("in this zone" if in_zone(cluster) else "not in this zone")
     why.append("round trip unknown" if rtt_ms is None else f"round trip {rtt_ms:.1f} ms")
     why.append("distance unknown" if km == inf else f"{km:.0f} km away")
     return Candidate(
