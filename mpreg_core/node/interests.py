@@ -84,8 +84,8 @@ class Local:
 
     def add(self, pattern: str, queue: str) -> int:
         """One more; gives its token. Raises `InvalidInputError`, `OverloadedError`."""
-        if not pattern or len(pattern) > TOPIC_CHARACTERS_MAX or len(queue) > TOPIC_CHARACTERS_MAX:
-            expected = f"a pattern of 1 to {TOPIC_CHARACTERS_MAX} characters and a queue of at most as many"
+        if not all(pattern.split(".")) or len(pattern) > TOPIC_CHARACTERS_MAX or len(queue) > TOPIC_CHARACTERS_MAX:
+            expected = f"a pattern of words between dots and a queue, each of at most {TOPIC_CHARACTERS_MAX} characters"
             raise InvalidInputError(f"expected {expected}, got {pattern!r:.80} and {queue!r:.80}")
         if len(self._members) >= SUBSCRIPTIONS_MAX:
             raise OverloadedError(f"{SUBSCRIPTIONS_MAX} subscriptions are open at this node")

@@ -4,8 +4,8 @@ A key lives in a domain: one pool, one region, or the federation. A hub that sit
 change from one to the other; merging is idempotent, so relays need no memory of their own.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from msgspec import structs
 
@@ -58,7 +58,9 @@ class Replication:
     ) -> StateEntry:
         """Write here and tell the domain's pools. Raises as `StateStore.put`; `InvalidInputError` for a bad policy."""
         check_failover(key, value, scope)
-        self.put_inner(scope, self.inner(scope, key), value, lease, policy, if_version)
+        inner = self.inner(scope, key)
+        with _named(key, inner):
+            self.put_inner(scope, inner, value, lease, policy, if_version)
         return self.get(key, scope)
 
     def put_inner(
@@ -89,14 +91,17 @@ class Replication:
     def delete(self, key: str, scope: Scope, if_version: str | None) -> int:
         """Remove here and tell the domain's pools; gives the revision. Raises as `StateStore.delete`."""
         inner = self.inner(scope, key)
-        revision = self.store.delete(inner, wall_ms=self._state.wall_ms, scope=scope, if_version=if_version)
+        with _named(key, inner):
+            revision = self.store.delete(inner, wall_ms=self._state.wall_ms, scope=scope, if_version=if_version)
         self._spread(scope, inner, except_for=None)
         self._state.emit(self._state.home(), StateChanged(key, scope, revision, deleted=True))
         return revision
 
     def get(self, key: str, scope: Scope) -> StateEntry:
         """The entry as it is here. Raises `NotFoundError`."""
-        return self._outer(self.store.get(self.inner(scope, key), scope=scope))
+        inner = self.inner(scope, key)
+        with _named(key, inner):
+            return self._outer(self.store.get(inner, scope=scope))
 
     def failover(self, service: str) -> Failover | None:
         """The failover policy of a service, if there is one that can be read."""
@@ -231,6 +236,17 @@ class Replication:
 
     def _outer(self, entry: StateEntry) -> StateEntry:
         return structs.replace(entry, key=entry.key.partition("/")[2])
+
+
+@contextmanager
+def _named(key: str, inner: str) -> Iterator[None]:
+    """What goes wrong with a key is told by the name that its user gave it, without its domain."""
+    try:
+        yield
+    except MpregError as error:
+        error.message = error.message.replace(repr(inner), repr(key))
+        error.where = key if error.where == inner else error.where
+        raise
 
 
 def _parse(item_key: str) -> tuple[Scope, str]:

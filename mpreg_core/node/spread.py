@@ -46,7 +46,8 @@ class Spread:
         With `at_least_once` this node keeps it until others have taken it on; it is safe when `custody.log.then` says
         so. Raises `InvalidInputError`, `OverloadedError`, `PayloadTooLargeError`.
         """
-        if not topic or len(topic) > TOPIC_CHARACTERS_MAX or any(mark in topic for mark in "*# \t\n"):
+        is_whole = all(topic.split("."))  # no empty word
+        if not is_whole or len(topic) > TOPIC_CHARACTERS_MAX or any(mark in topic for mark in "*# \t\n"):
             raise InvalidInputError(f"expected a topic of words between dots, without * and #, got {topic!r:.80}")
         if len(payload) > MESSAGE_BYTES_MAX:
             raise PayloadTooLargeError(f"expected a message of at most {MESSAGE_BYTES_MAX} bytes, got {len(payload)}")

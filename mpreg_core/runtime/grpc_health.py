@@ -19,7 +19,7 @@ _STATUSES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 async def grpc_status(stream: ByteStream, authority: str, service: str) -> str:
     """The status of a service, empty for the whole server. Raises `OSError`, anyio's errors of closed streams."""
     name = service.encode()
-    request = b"\x0a" + bytes((len(name),)) + name if name else b""
+    request = b"\x0a" + _varint(len(name)) + name if name else b""
     await stream.send(
         _PREFACE
         + _frame(_SETTINGS, 0, 0, b"")
@@ -72,6 +72,16 @@ def _headers(authority: str) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    """A string literal, not Huffman-coded, of under 127 bytes."""
-    data = text.encode()[:126]
-    return bytes((len(data),)) + data
+    """A string literal, not Huffman-coded (RFC 7541, sections 5.1 and 5.2)."""
+    data = text.encode()
+    length = bytes((len(data),)) if len(data) < 0x7F else b"\x7f" + _varint(len(data) - 0x7F)
+    return length + data
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first, as protobuf and HPACK have it."""
+    found = bytearray()
+    while number >= 0x80:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*found, number))

@@ -223,6 +223,8 @@ def test_a_client_that_says_nothing_for_long_is_forgotten(hub):
     [
         (Publish(1, "no spaces", b"1"), InvalidInputError.code),
         (Publish(1, "orders.*", b"1"), InvalidInputError.code),
+        (Publish(1, "orders..new", b"1"), InvalidInputError.code),
+        (Subscribe(1, "orders..*"), InvalidInputError.code),
         (Publish(1, "t", b"x" * 200_000), "payload_too_large"),
         (Offer(1, "mpreg.echo"), InvalidInputError.code),
         (Offer(1, ""), InvalidInputError.code),

@@ -157,3 +157,12 @@ def test_a_test_message_counts_the_members_it_reached(ready):
     reached = [o.event for o in fed.world.nodes["r-us"].events if type(o.event).__name__ == "SpreadMeasured"]
     assert seen[0][1] == 4, "g, r-eu, l-us-1, l-us-2"
     assert reached[-1].reached == 4
+
+
+@pytest.mark.parametrize("scope", ["pool", "federation"])
+def test_what_is_wrong_with_a_key_is_told_by_the_name_its_user_gave_it(ready, scope):
+    state = ready().world.nodes["g"].core.replication
+    for act in (lambda: state.get("jobs/lock", scope), lambda: state.delete("jobs/lock", scope, None)):
+        with pytest.raises(NotFoundError, match=f"there is no key 'jobs/lock' in scope {scope}") as told:
+            act()
+        assert told.value.where == "jobs/lock"

@@ -3,12 +3,13 @@
 import struct
 import sys
 import tracemalloc
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
 
 from mpreg_core.runtime.checking import OUTPUT_BYTES_MAX, Checker
+from mpreg_core.runtime.grpc_health import grpc_status
 
 pytestmark = pytest.mark.anyio
 
@@ -138,3 +139,27 @@ async def test_grpc_passes_with_a_service_that_serves(message, error):
 async def test_grpc_is_told_from_what_is_none():
     async with serving(answering(200)) as place, checker() as made:
         assert await made.check(f"grpc://{place}", 2) != ""
+
+
+class Heard:
+    """A stream that keeps what was sent, and answers nothing."""
+
+    def __init__(self):
+        self.sent = b""
+
+    async def send(self, data):
+        self.sent += data
+
+    async def receive(self):
+        raise anyio.EndOfStream
+
+
+@pytest.mark.parametrize(
+    ("length", "as_varint"), [(5, b"\x05"), (127, b"\x7f"), (128, b"\x80\x01"), (240, b"\xf0\x01")]
+)
+async def test_grpc_asks_for_long_names_at_long_hosts_as_both_protocols_want_it(length, as_varint):
+    stream = Heard()
+    with suppress(anyio.EndOfStream):
+        await grpc_status(stream, "h" * 200 + ":1", "s" * length)
+    assert stream.sent.endswith(b"\x0a" + as_varint + b"s" * length)
+    assert b"\x0a:authority\x7f\x4b" + b"h" * 200 + b":1" in stream.sent  # 202 = 127 + 0x4b, RFC 7541 section 5.1
