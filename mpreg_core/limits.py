@@ -49,6 +49,8 @@ CLIENT_CALLS_MAX = 1_000  # handlers that run at once in one client
 
 # gossip and state
 MESSAGE_BYTES_MAX = 128 * KIB  # one published message
+BODY_BYTES_MAX = 64 * MIB  # of one request, sent in parts
+BODIES_OPEN_MAX = 64  # at one server
 CUSTODY_MESSAGES_MAX = 10_000  # that are to arrive at least once and were not taken on by the next node
 CUSTODY_BYTES_MAX = 32 * MIB
 CUSTODY_S_MAX = 600  # then one is given up
