@@ -3,7 +3,7 @@
 While hubs fail over and clusters move, a request that can wait is worth more to its caller than a refusal at once: it
 waits while this node itself is between two hubs, or if somebody answered there a moment ago. One for what nobody has
 served of late is refused at once; so is one that another node sent to a place of its own choice, for it may know a
-second.
+second, and any at a node that drains.
 """
 
 from typing import TypeAlias
@@ -51,7 +51,7 @@ class Holding:
 
     def _is_expected(self, pending: Pending) -> bool:
         frame = pending.frame
-        if pending.previous is not None and (frame.node is not None or frame.hub not in (None, self._state.id)):
+        if pending.previous is not None and (frame.node is not None or frame.hub is not None or self._state.draining):
             return False
         answered_ns = self._answered_ns.get(_asked(frame))
         allowed_ns = LOST_NS if pending.is_known else GONE_NS

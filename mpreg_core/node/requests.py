@@ -185,12 +185,20 @@ class Requests:
         for pending in [p for p in self._pending.values() if p.next_hop is not None]:
             address = self._state.address_of(pending.next_hop or "")
             if address is not None and (address.host, address.routing) == endpoint:
-                self._outcome(pending, ok=False)
-                lost = self._reply(pending, "no_route", f"{pending.next_hop} cannot be reached", delivered=True)
-                if self._may_retry(pending, delivered=True):
-                    self._try_next(pending, lost)
-                else:
-                    self._finish(pending, lost)
+                self._lose(pending, "cannot be reached")
+
+    def on_gone(self, node: NodeId) -> None:
+        """A member failed or left: what may be asked twice goes elsewhere; the rest may still be answered."""
+        for pending in [p for p in self._pending.values() if p.next_hop == node and p.frame.idempotent]:
+            self._lose(pending, "is gone")
+
+    def _lose(self, pending: Pending, why: str) -> None:
+        self._outcome(pending, ok=False)
+        lost = self._reply(pending, "no_route", f"{pending.next_hop} {why}", delivered=True)
+        if self._may_retry(pending, delivered=True):
+            self._try_next(pending, lost)
+        else:
+            self._finish(pending, lost)
 
     def on_deadline(self) -> None:
         """End what nobody waits for any more."""
@@ -337,13 +345,7 @@ class Requests:
             self._answer(pending, reply)
 
     def _reply(
-        self,
-        pending: Pending,
-        code: str,
-        message: str,
-        payload: bytes = b"",
-        *,
-        delivered: bool = False,
+        self, pending: Pending, code: str, message: str, payload: bytes = b"", *, delivered: bool = False
     ) -> ReplyFrame:
         return ReplyFrame(
             id=pending.frame.id,

@@ -47,6 +47,8 @@ def _member_changed(core: "NodeCore", stack: PoolStack, event: Event) -> None:
     assert isinstance(event, MemberChanged)
     if event.change != "updated":
         core.messages.on_members()
+    if event.change in ("failed", "left"):
+        core.requests.on_gone(event.member.id)
     if event.member.id == core.state.parent and event.change in ("failed", "left", "updated"):
         core.joining.hurry()
     elif event.member.tier == stack.tier:

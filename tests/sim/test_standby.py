@@ -101,7 +101,7 @@ def test_it_leads_when_its_hub_dies_and_steps_down_when_that_one_is_back(fleet, 
 @pytest.mark.parametrize(("lost", "next_hub", "pool"), TIERS)
 def test_it_leads_while_its_hub_drains(fleet, lost, next_hub, pool):
     node = fleet.world.nodes[lost]
-    fleet.world.command(lost, lambda core: node.core.drain(fleet.world.now_ns))
+    fleet.world._do(node, node.core.drain(fleet.world.now_ns))
     assert fleet.world.run_until(lambda: not fleet.stands_by(next_hub), 10) < SOON_S
 
 

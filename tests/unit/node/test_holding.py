@@ -89,12 +89,31 @@ def test_a_second_hub_that_takes_a_node_in_is_told_that_it_is_not_needed(fed):
 
 
 def test_a_child_that_left_a_draining_hub_is_not_taken_in_again(fed):
-    fed.world.command("r-us", lambda core: core.drain(fed.world.now_ns))
+    fed.world._do(fed.world.nodes["r-us"], fed.world.nodes["r-us"].core.drain(fed.world.now_ns))
     local = fed.world.nodes["l-us-1"].core
     fed.world.run_until(lambda: local.state.parent != "r-us", 10)
     fed.world.run(3)
     assert local.state.parent != "r-us"
     assert ask(fed, "c-us-1-1", "of-c-eu-1-1")[0] == ""
+
+
+def test_what_may_be_asked_twice_goes_elsewhere_when_the_node_that_has_it_is_gone(fed):
+    for node in ("c-us-1-1", "c-eu-1-1"):
+        serve(fed, node, "pay")
+    fed.world.run(2)
+    fed.world.network.block("c-us-1-1", "l-us-1")  # it answers, and nobody hears
+    tokens = []
+
+    def asked(core, idempotent):
+        tokens.append(core.new_token())
+        core.requests.ask(tokens[-1], "pay", b"1", 8 * 10**9, idempotent=idempotent)
+
+    for idempotent in (True, False):
+        fed.world.command("l-us-1", lambda core, idempotent=idempotent: asked(core, idempotent))
+    fed.world.run(9)
+    first, second = (fed.world.nodes["l-us-1"].results[token].reply for token in tokens)
+    assert (first.code, first.where) == ("", "c-eu-1-1")
+    assert (second.code, second.delivered) == ("timeout", True)
 
 
 def test_a_node_comes_home_to_a_hub_that_is_settled_itself(fed):
