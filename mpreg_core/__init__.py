@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.effects import Send as Send
     from mpreg_core.contracts.events import ChannelRefused as ChannelRefused
     from mpreg_core.contracts.events import ClusterChanged as ClusterChanged
+    from mpreg_core.contracts.events import ClusterMisplaced as ClusterMisplaced
     from mpreg_core.contracts.events import Decided as Decided
     from mpreg_core.contracts.events import Delivered as Delivered
     from mpreg_core.contracts.events import Event as Event
@@ -215,6 +216,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "contracts.events": (
         "ChannelRefused",
         "ClusterChanged",
+        "ClusterMisplaced",
         "Decided",
         "Delivered",
         "Event",

@@ -154,6 +154,7 @@ def settings_of(
         seed=seed,
         parent=node.parent_hub,
         parent_address=_peer_address(config.peer(node.parent_hub)) if node.parent_hub else None,
+        goes_home=node.goes_home,
         stands_by_for=node.stands_by_for,
         primary_address=_peer_address(config.peer(node.stands_by_for)) if node.stands_by_for else None,
         seeds=tuple(_seed_address(seed) for seed in config.federation.seeds),

@@ -4,7 +4,7 @@
 hops that fail in a row. Both are pure. How to choose among the members that lead to a target is the router's matter.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 
 from msgspec import Struct
 
@@ -177,7 +177,7 @@ class Outliers:
         """Readmit those whose time is over. True when there were any."""
         return self._readmit([peer for peer, until in self._until.items() if until <= now_ns])
 
-    def keep(self, members: Mapping[NodeId, Member]) -> None:
+    def keep(self, members: Container[NodeId]) -> None:
         """Forget everybody else: no more entries than members."""
         self._readmit([peer for peer in self._until if peer not in members])
         for peer in [peer for peer in self._failures if peer not in members]:

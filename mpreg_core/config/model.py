@@ -58,6 +58,7 @@ class NodeSection(Section, frozen=True, kw_only=True):
     - `id`: unique in the federation; the host's name when it is not given.
     - `hub_tier`: `cluster` is a plain member below a local hub.
     - `parent_hub`: the hub it attaches to; without one it looks for a hub among the federation's seeds.
+    - `goes_home`: whether it goes back to its parent hub when that one is there again; else it stays where it is.
     - `stands_by_for`: a global or regional hub in whose stead this hub leads when that one is gone; it is of the same
       tier and region, and a member of its pool until then.
     - `data_dir`: where identity, journals and state are kept; without one a restart forgets them.
@@ -68,6 +69,7 @@ class NodeSection(Section, frozen=True, kw_only=True):
     hub_tier: Tier = "cluster"
     coordinates: Coordinates | None = None
     parent_hub: str | None = None
+    goes_home: bool = True
     stands_by_for: str | None = None
     data_dir: File | None = None
     tags: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mpreg_core.contracts.members import Member, Status
-from mpreg_core.ids import Family, NodeId, Plane, PoolId, Region
+from mpreg_core.ids import ClusterId, Family, NodeId, Plane, PoolId, Region
 
 
 class Event(Struct, frozen=True, tag=True):
@@ -173,6 +173,15 @@ class RegionContested(Event, frozen=True):
 
     hub: NodeId
     region: Region
+
+
+class ClusterMisplaced(Event, frozen=True):
+    """A cluster registered with this hub, and another hub with room, or another region's, is much nearer to it."""
+
+    cluster: ClusterId
+    distance_km: float
+    hub: NodeId
+    hub_distance_km: float
 
 
 class RegionDoubted(Event, frozen=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 from mpreg_core.contracts.events import (
     ChannelRefused,
+    ClusterMisplaced,
     FrameDropped,
     JoinRefused,
     LeaderChanged,
@@ -81,6 +82,11 @@ def _contested(pool: str, event: RegionContested) -> Line:
     return logging.WARNING, f"{what}: give one of the two another node.region, or have it stand by: node.stands_by_for"
 
 
+def _misplaced(pool: str, event: ClusterMisplaced) -> Line:
+    where = f"cluster {event.cluster} is {event.distance_km:,.0f} km away"
+    return logging.WARNING, f"{where}: register it with {event.hub} or below, {event.hub_distance_km:,.0f} km from it"
+
+
 def _doubted(pool: str, event: RegionDoubted) -> Line:
     where = f"the hub {event.hub} of region {event.region} is {event.distance_km:,.0f} km away"
     return logging.WARNING, f"{where}: check node.region and node.coordinates of both"
@@ -126,6 +132,7 @@ _WORDS: dict[type, Callable[[str, Any], Line | None]] = {
     ParentChanged: _parent,
     SuccessionChanged: _lead,
     RegionContested: _contested,
+    ClusterMisplaced: _misplaced,
     RegionDoubted: _doubted,
     JoinRefused: _refused,
     NameConflict: _conflict,

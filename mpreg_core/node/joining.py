@@ -121,7 +121,7 @@ class Joining:
         self._attempts = 0
         if self._lost_ns is not None:
             self._lost_ns, self._moving_until_ns = None, state.now_ns + MOVED_NS
-        if self.at_home() or state.home_address is None:
+        if self.at_home() or state.home_address is None or not state.settings.goes_home:
             return CHECK_NS
         self._hello((state.home_address,))
         return HOME_PROBE_NS

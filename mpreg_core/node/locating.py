@@ -20,7 +20,8 @@ from mpreg_core.node.registry import INTERNAL, NodeRegistry
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.failover import Failover
 from mpreg_core.registry.selection import rank
-from mpreg_core.units import NS_PER_MS
+from mpreg_core.routing import Outliers
+from mpreg_core.units import NS_PER_MS, NS_PER_S
 from mpreg_core.wire.request import RequestFrame
 
 
@@ -39,6 +40,9 @@ class Place(Struct, frozen=True):
 
 Ranked: TypeAlias = tuple[tuple[Cluster, ...], tuple[HubSummary, ...]]
 
+EJECT_AFTER, EJECT_NS, EJECT_NS_MAX = 3, 10 * NS_PER_S, 60 * NS_PER_S
+"""A cluster whose endpoint failed so often in a row comes last for so long, longer each time."""
+
 KNOWN_NS = 100 * NS_PER_MS
 KNOWN_MAX = 1_024
 
@@ -54,6 +58,7 @@ class Locating:
         self._policies: dict[str, tuple[int, Failover | None]] = {}
         self._joining = joining
         self._registry = registry
+        self._outliers = Outliers(EJECT_AFTER, EJECT_NS, EJECT_NS_MAX)
         self._known: dict[tuple[str, str | None], tuple[int, Ranked]] = {}
 
     def places(self, frame: RequestFrame, avoid: frozenset[NodeId]) -> Iterator[Place]:
@@ -72,6 +77,12 @@ class Locating:
 
     def _served_here(self, service: str) -> bool:
         return service in self._registry.served or service.startswith(INTERNAL)
+
+    def note(self, cluster: str, *, ok: bool) -> None:
+        """A request was posted to a registered cluster: one that fails again and again comes last for a while."""
+        if self._outliers.record(self._state.now_ns, cluster, ok):
+            self._outliers.keep({each.id for each in self._registry.clusters()})
+            self.forget()
 
     def is_moving(self) -> bool:
         """True while this node is between two hubs: what it does not know now it may know in a moment."""
@@ -184,8 +195,10 @@ class Locating:
         hubs = {hub.hub: hub for hub in self._hubs() if self._may_serve(hub, service, cluster)}
         leading = [each for hub in hubs.values() if (each := self._offer(hub, service)) is not None]
         order = partial(rank, service, near=near, rtts_ns=rtts_ns, in_zone=self._registry.zone_test())
+        self._outliers.expire(self._state.now_ns)
+        best = sorted(order(offers), key=lambda each: each.cluster in self._outliers)  # stable
         return (
-            tuple(clusters[each.cluster] for each in order(offers)),
+            tuple(clusters[each.cluster] for each in best),
             tuple(hubs[each.cluster] for each in order(leading)),
         )
 

@@ -69,6 +69,7 @@ class NodeSettings:
     `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
     `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts,
     `check_commands` that clusters may be checked by commands on this host.
+    `goes_home` says whether it goes back to `parent` when that one returns.
     `merges` are the functions of `custom` policies by name.
     """
 
@@ -92,6 +93,7 @@ class NodeSettings:
     records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     durable: bool = True
     open_to_all: bool = False
+    goes_home: bool = True
     check_commands: bool = False
     merges: Mapping[str, MergeFunction] = field(default_factory=dict)
     proposal_timeout_s: float = 10.0

@@ -16,8 +16,8 @@ class Pending(Struct):
     """A request this node handed on or runs. `previous` is who waits for the reply, or `answer` a caller here.
 
     At `hedge_ns` it goes a second way as well; `also` is then the next hop of the first one. While it waits for a way,
-    `held` is why there is none; `holds` counts; `is_known` says that it is known where to. `delivered` says that an
-    earlier try may have been.
+    `held` is why there is none; `holds` counts; `is_known` says that it is known where to. `cluster` is the one whose
+    endpoint it was posted to. `delivered` says that an earlier try may have been.
     """
 
     frame: RequestFrame
@@ -30,12 +30,27 @@ class Pending(Struct):
     sent_ns: int = 0
     tried: frozenset[NodeId] = frozenset()
     running: bool = False
+    cluster: str = ""
     hedge_ns: int | None = None
     also: NodeId | None = None
     held: str = ""
     holds: int = 0
     is_known: bool = False
     delivered: bool = False
+
+    def reply(
+        self, where: NodeId, code: str, message: str, payload: bytes = b"", *, delivered: bool = False
+    ) -> ReplyFrame:
+        """The end of it, as of this node."""
+        return ReplyFrame(
+            id=self.frame.id,
+            code=code,
+            payload=payload,
+            where=where,
+            path=self.frame.path,
+            message=message,
+            delivered=delivered,
+        )
 
 
 class Outcome(Struct, frozen=True):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from msgspec import structs
 
 from mpreg_core.contracts.api import Cluster
+from mpreg_core.contracts.events import ClusterMisplaced
 from mpreg_core.contracts.router import Target
-from mpreg_core.errors import InvalidInputError
+from mpreg_core.errors import InvalidInputError, UnavailableError
 from mpreg_core.ids import LOWER_POOL, ZONE, NodeId
 from mpreg_core.limits import SERVICES_PER_CLUSTER_MAX
 from mpreg_core.membership.federation import HubSummary
@@ -16,11 +17,15 @@ from mpreg_core.node.checks import HealthChecks
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.registry.clusters import ClusterRegistry
+from mpreg_core.registry.selection import great_circle_km
 from mpreg_core.registry.summary import ServiceSummary, aggregate, summarize
 from mpreg_core.registry.validation import check_cluster
 from mpreg_core.units import ns
 
 UNBOUNDED = 1_000_000
+SIBLINGS_NAMED = 3
+NEARER_KM = 500.0
+"""A hub that is nearer to a cluster by more than this, and at less than half the way, is the better one for it."""
 
 
 INTERNAL = "mpreg."
@@ -132,10 +137,42 @@ class NodeRegistry:
             message = "this hub runs no commands for others; set hubs.check_commands in its configuration to allow it"
             raise InvalidInputError(f"check: {message}", where=f"cluster {cluster.id}")
         ttl_ns = ns(cluster.ttl) if cluster.ttl is not None else None
-        kept, change = self._registered.register(cluster, self._state.now_ns, ttl_ns)
+        try:
+            kept, change = self._registered.register(cluster, self._state.now_ns, ttl_ns)
+        except UnavailableError as error:
+            others = [hub.hub for hub in self._hubs_with_room() if hub.tier == self._state.settings.tier]
+            if others:
+                error.message += f", as {' or '.join(others[:SIBLINGS_NAMED])}"
+            raise
         self._state.emit(None, change)
+        self._look_for_nearer(kept)
         self.checks.watch(kept)
         return kept
+
+    def _hubs_with_room(self) -> list[HubSummary]:
+        """The other hubs of this one's tier, and those of other regions, that are known here; the emptiest first."""
+        settings = self._state.settings
+        known = {hub.hub: hub for stack in self._state.stacks.values() for hub in stack.hubs.values()}
+        usable = [
+            hub
+            for hub in known.values()
+            if (hub.tier == settings.tier or hub.region != settings.region)
+            and hub.status == "alive"
+            and not hub.draining
+            and hub.load < 1.0
+        ]
+        return sorted((hub for hub in usable if hub.hub != settings.id), key=lambda hub: (hub.load, hub.hub))
+
+    def _look_for_nearer(self, cluster: Cluster) -> None:
+        here, there = self._state.settings.coordinates, cluster.coordinates
+        if here is None or there is None:
+            return
+        km = great_circle_km(here, there)
+        others = [(hub.coordinates, hub.hub) for hub in self._hubs_with_room()]
+        ranked = sorted((great_circle_km(place, there), hub) for place, hub in others if place is not None)
+        if ranked and ranked[0][0] < km / 2 and km - ranked[0][0] > NEARER_KM:
+            nearest_km, hub = ranked[0]
+            self._state.emit(None, ClusterMisplaced(cluster.id, round(km, 1), hub, round(nearest_km, 1)))
 
     def deregister(self, cluster: str) -> None:
         """Raises `NotFoundError`."""

@@ -175,8 +175,16 @@ class Requests:
     def on_handled(self, call: str, code: str, payload: bytes, message: str) -> None:
         """A handler of this node returned (empty code) or failed."""
         pending = self._pending.get(call)
-        if pending is not None and pending.running:
-            reply = self._reply(pending, code, message, payload, delivered=True)
+        if pending is None or not pending.running:
+            return
+        is_lost = bool(pending.cluster) and code == "unavailable"  # its endpoint took no connection
+        reply = pending.reply(self._state.id, code, message, payload, delivered=not is_lost)
+        if pending.cluster:
+            self._locating.note(pending.cluster, ok=code not in _ENDPOINT_FAILED)
+        if is_lost and self._may_retry(pending, delivered=False):
+            pending.running = False
+            self._try_next(pending, reply)
+        else:
             self._remember(reply)
             self._finish(pending, reply)
 
@@ -194,7 +202,7 @@ class Requests:
 
     def _lose(self, pending: Pending, why: str) -> None:
         self._outcome(pending, ok=False)
-        lost = self._reply(pending, "no_route", f"{pending.next_hop} {why}", delivered=True)
+        lost = pending.reply(self._state.id, "no_route", f"{pending.next_hop} {why}", delivered=True)
         if self._may_retry(pending, delivered=True):
             self._try_next(pending, lost)
         else:
@@ -277,7 +285,7 @@ class Requests:
 
     def _run(self, pending: Pending, place: Place) -> None:
         frame = pending.frame
-        pending.running = True
+        pending.running, pending.cluster = True, place.cluster
         pending.tried = pending.tried | {place.cluster} if place.cluster else pending.tried
         invoke = Invoke(frame.id, frame.service, frame.payload, frame.path, pending.deadline_ns, place.endpoint)
         if place.endpoint or not self.hand_to_client(invoke):
@@ -338,24 +346,11 @@ class Requests:
         return True
 
     def _refuse(self, pending: Pending, code: str, message: str, *, keep: bool = True, delivered: bool = False) -> None:
-        reply = self._reply(pending, code, message, delivered=delivered)
+        reply = pending.reply(self._state.id, code, message, delivered=delivered)
         if keep:
             self._finish(pending, reply)
         else:
             self._answer(pending, reply)
-
-    def _reply(
-        self, pending: Pending, code: str, message: str, payload: bytes = b"", *, delivered: bool = False
-    ) -> ReplyFrame:
-        return ReplyFrame(
-            id=pending.frame.id,
-            code=code,
-            payload=payload,
-            where=self._state.id,
-            path=pending.frame.path,
-            message=message,
-            delivered=delivered,
-        )
 
     def _finish(self, pending: Pending, reply: ReplyFrame) -> None:
         self._pending.pop(reply.id, None)
@@ -396,5 +391,6 @@ class Requests:
             stack.call(stack.router, "on_outcome", pending.next_hop, ok, self._state.now_ns - pending.sent_ns)
 
 
+_ENDPOINT_FAILED = frozenset(("unavailable", "timeout", "handler_failed"))
 _RETRIED = frozenset(("no_route", "overloaded", "unavailable", "timeout"))
 """Outcomes after which another way is worth a try."""

@@ -196,7 +196,7 @@ def test_a_variable_takes_the_type_of_its_key(tmp_path: Path) -> None:
         (
             "node: {zzz: x}",
             "node.zzz: unknown key "
-            "(known: coordinates, data_dir, hub_tier, id, parent_hub, region, stands_by_for, tags)",
+            "(known: coordinates, data_dir, goes_home, hub_tier, id, parent_hub, region, stands_by_for, tags)",
         ),
         ("node: [1]", "node: expected a mapping, got a list"),
         ("node: {region: no}", "node.region: expected a text, got false: YAML reads yes, no, on and off as true"),

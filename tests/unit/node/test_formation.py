@@ -253,6 +253,24 @@ def test_a_node_whose_place_does_not_go_with_its_region_says_so_once(federation,
     assert all((each.hub, each.region) == ("l-us-1", "us") and 6_000 < each.distance_km < 7_000 for each in told)
 
 
+def test_a_node_that_does_not_go_home_stays_with_the_hub_that_took_it_in(federation):
+    fed = federation()
+    fed.add("r", "regional", "us", None)
+    for hub in ("l-1", "l-2"):
+        fed.add(hub, "local", "us", "r")
+    fed.add("stays", "cluster", "us", "l-1", goes_home=False)
+    fed.add("returns", "cluster", "us", "l-1")
+    fed.world.run(5)
+    fed.world.crash("l-1")
+    fed.world.run(10)
+    fed.world.start("l-1")
+    fed.world.run(20)
+    assert {name: fed.world.nodes[name].core.state.parent for name in ("stays", "returns")} == {
+        "stays": "l-2",
+        "returns": "l-1",
+    }
+
+
 def test_two_hubs_that_lead_one_region_are_told_of_in_both_once(federation):
     fed = federation()
     fed.grow()

@@ -184,6 +184,28 @@ def test_a_registered_cluster_that_is_no_member_is_served_at_its_endpoint_by_its
     assert fed.request("c-us-1-1", "billing").reply.code == "no_route"
 
 
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_an_endpoint_that_takes_no_connection_costs_no_request_while_another_cluster_is_there(ready, idempotent):
+    fed, posted = ready(), []
+
+    def answer(invoke):
+        posted.append(invoke.endpoint)
+        return ("unavailable", b"") if "down" in invoke.endpoint else ("", b"1")
+
+    fed.world.nodes["l-eu-1"].handlers["billing"] = answer
+    for name, endpoint in (("a", "http://down/"), ("b", "http://up/")):
+        cluster = Cluster(id=name, services=("billing",), endpoints=(endpoint,))
+        fed.world.command("l-eu-1", lambda core, cluster=cluster: core.registry.register(cluster))
+    fed.world.run(2)
+    for _ in range(6):
+        reply = fed.request("c-us-1-1", "billing", idempotent=idempotent).reply
+        assert (reply.code, reply.where) == ("", "l-eu-1")
+    assert posted.count("http://down/") == 3, "then it comes last for a while"
+    fed.world.run(11)
+    fed.request("c-us-1-1", "billing")
+    assert posted.count("http://down/") == 4, "it is tried again"
+
+
 def test_a_cluster_without_heartbeat_expires_and_is_served_no_more(ready):
     fed = ready()
     fed.world.nodes["l-eu-1"].handlers["billing"] = lambda invoke: ("", b"1")
