@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from mpreg_core.client.link import FLUSH_S, BrokenLinkError, Link
 from mpreg_core.client.serving import Serving
-from mpreg_core.client.subscriptions import Reading, Subscriptions, nothing
+from mpreg_core.client.subscriptions import Reading, Subscriptions
 from mpreg_core.client.waiting import WaitingRoom
 from mpreg_core.contracts.api import Body, Handler, Json, Message, Reply
 from mpreg_core.errors import (
@@ -90,6 +90,7 @@ class Client:
         self._entered: WaitingRoom | None = None  # it knows the event loop
         self._serving = Serving()
         self._subscriptions = Subscriptions()
+        self._to_acknowledge: dict[tuple[str, str], None] = {}  # messages by id, and their queues
         self._exit = AsyncExitStack()
         self._refusal: MpregError | None = None
         self._heard_at = 0.0
@@ -198,9 +199,12 @@ class Client:
         feed = self._subscriptions.add(pattern, queue)
         try:
             await self._done(lambda number: Subscribe(number, pattern, queue=queue), timeout, again=True)
-            reading = Reading(feed)
-            yield reading
-            reading.done()
+            if queue:
+                reading = Reading(feed, partial(self._took, queue))
+                yield reading
+                reading.done()
+            else:
+                yield feed
         finally:
             if self._subscriptions.remove(pattern, queue, feed):
                 self._put(Subscribe(0, pattern, False, queue))
@@ -258,9 +262,12 @@ class Client:
         if self._link is not None:
             self._link.put(message)
 
-    def _took(self, delivery: QueueDelivery) -> None:
-        with suppress(UnavailableError):  # the hub takes nothing: it will have another take the message
-            self._put(Took(delivery.message.id, *delivery.queues))
+    def _took(self, queue: str, message: Message) -> None:
+        key = (message.id, queue)
+        if key in self._to_acknowledge:
+            del self._to_acknowledge[key]
+            with suppress(UnavailableError):  # the hub takes nothing: it will have another take the message
+                self._put(Took(message.id, queue))
 
     # the connection
 
@@ -282,6 +289,7 @@ class Client:
 
     def _unlink(self) -> None:
         self._link = None
+        self._to_acknowledge.clear()  # the next hub knows nothing of them, and this one gives them to others
         if self._linked.is_set():  # else somebody waits for it
             self._linked = anyio.Event()
 
@@ -339,8 +347,9 @@ class Client:
                 elif isinstance(message, Delivery):
                     self._subscriptions.take(message)
                 elif isinstance(message, QueueDelivery):
-                    done = partial(self._took, message) if message.to_acknowledge else nothing
-                    self._subscriptions.take(message.message, message.queues, plain=message.plain, done=done)
+                    if message.to_acknowledge:
+                        self._to_acknowledge[message.message.id, message.queues[0]] = None
+                    self._subscriptions.take(message.message, message.queues, plain=message.plain)
                 elif isinstance(message, Call):
                     self._serving.take(message, link.put)
                 elif isinstance(message, CallOff):
