@@ -57,6 +57,9 @@ class Admission:
             tier = state.settings.tier
             reason = f"{state.id} is of tier {tier} and has no {wants} pool for a node of tier {member.tier}"
             return Refused(wants, "tier", reason, "name a hub one tier above as parent", self._others(member.tier))
+        if member.stands_by_for is not None and wants == "regional" and member.region != state.settings.region:
+            reason = f"{member.id} of region {member.region} cannot stand by in region {state.settings.region}"
+            return Refused(wants, "region", reason, "correct node.region or node.stands_by_for")
         held = stack.table.member(member.id)
         if held is not None and held.status in ("alive", "suspect") and held.address != member.address:
             at = f"{held.address.host}:{held.address.membership}"

@@ -214,7 +214,7 @@ class Clients:
             self._refuse(source, publish.number, error.code, error.message)
             return
         if at_least_once:
-            self._messages.custody.log.then(lambda: self._send(source, done))
+            self._messages.custody.log.then(lambda: self._send(source, done) if source in self._sessions else None)
         else:
             self._send(source, done)
 

@@ -103,6 +103,8 @@ class Custody:
         self._asked: OrderedDict[Key, NodeId] = OrderedDict()  # who asked for a group's messages that were taken on
         self._entries: dict[Key, Entry] = {}
         self._bytes = 0
+        self._purged_ns = -NS_PER_S
+        self._at_clients: dict[str, set[Key]] = {}
         self._due: list[tuple[int, Key]] = []  # each entry's time, and outdated ones
 
     def __len__(self) -> int:
@@ -114,14 +116,19 @@ class Custody:
 
     def has_room(self, size: int) -> bool:
         """True if one more can be taken on. Messages that wait for failed members only make room, the oldest first."""
-        for entry in self.entries() if not self._fits(size) else ():
+        if self._fits(size):
+            return True
+        if self._state.now_ns - self._purged_ns < NS_PER_S:
+            return False
+        for entry in self.entries():
             if not any(self._status(*place) in ("alive", "suspect") for place in entry.waiting):
                 if entry.waiting:
                     self._state.count("mpreg_messages_expired_total")
                 self._forget(entry)
                 if self._fits(size):
-                    break
-        return self._fits(size)
+                    return True
+        self._purged_ns = self._state.now_ns  # all wait for somebody alive: not looked through for each message
+        return False
 
     def _fits(self, size: int) -> bool:
         return len(self._entries) < CUSTODY_MESSAGES_MAX and self._bytes + size <= CUSTODY_BYTES_MAX
@@ -204,11 +211,21 @@ class Custody:
 
     def on_gone(self, client: str, group: str = "") -> None:
         """A client went away, or left a queue group: what it is not done with is for others."""
-        for entry in self.entries():
-            if (CLIENT, client) in entry.waiting and group in ("", entry.kept.group):
+        for key in sorted(self._at_clients.get(client, ())):
+            entry = self._entries.get(key)
+            if entry is None or (CLIENT, client) not in entry.waiting:
+                self._no_longer_at(client, key)
+            elif group in ("", entry.kept.group):
+                self._no_longer_at(client, key)
                 entry.waiting.clear()
                 entry.client_ns, entry.due_ns = 0, self._state.now_ns
                 heappush(self._due, (entry.due_ns, entry.kept.key))
+
+    def _no_longer_at(self, client: str, key: Key) -> None:
+        keys = self._at_clients.get(client, set())
+        keys.discard(key)
+        if not keys:
+            self._at_clients.pop(client, None)
 
     # on the way
 
@@ -261,7 +278,9 @@ class Custody:
         client = self._audience.give(kept.record, kept.group)
         if client is not None:
             entry.waiting, entry.client_ns = {(CLIENT, client)}, self._state.now_ns + CLIENT_NS
-            if not client:
+            if client:
+                self._at_clients.setdefault(client, set()).add(kept.key)
+            else:
                 self._forget(entry)
             return
         if entry.tries >= BACK_TRIES and kept.came:
@@ -302,6 +321,8 @@ class Custody:
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.kept.key]
+        for client in [node for pool, node in entry.waiting | entry.taken if pool == CLIENT]:
+            self._no_longer_at(client, entry.kept.key)
         self._bytes -= len(entry.kept.record.payload)
         self.log.release(entry.kept.key)
 

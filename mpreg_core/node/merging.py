@@ -287,4 +287,4 @@ def _is_to_vote(stack: PoolStack, member: Member) -> bool:
         return member.id == place or (member.status != "left" and member.home in (None, place))
     if stack.tier == "regional" and member.region != place:
         return False
-    return member.status != "left" or (stack.tier == "regional" and member.tier == "regional")
+    return member.status != "left" or (stack.tier == "regional" and member.leads("regional"))

@@ -32,7 +32,7 @@ class Welcome(Struct, frozen=True, array_like=True, tag=2):
 
 
 class Refused(Struct, frozen=True, array_like=True, tag=3):
-    """No. `code` is one of `federation`, `wire`, `tier`, `full`, `id_in_use`, `draining`; `hubs` are others to ask."""
+    """No. `code`: `federation`, `wire`, `tier`, `region`, `full`, `id_in_use`, `draining`; `hubs` are others to ask."""
 
     wants: PoolTier
     code: str

@@ -131,3 +131,21 @@ def test_cut_off_from_the_majority_it_leads_nobody(fleet):
     fleet.world.run(15)
     assert fleet.is_whole()
     assert fleet.changes("us-east-b") == []
+
+
+def test_one_that_left_for_good_is_asked_for_no_vote(fleet):
+    fleet.world.run(2)
+    hub = fleet.world.nodes["us-east"].core.state.stack_of("regional")
+    assert "us-east-b" in hub.counted()
+    fleet.world.leave("us-east-b")
+    fleet.world.run(10)
+    assert "us-east-b" not in hub.counted()
+    assert "us-east-b" not in hub.voters.ids
+
+
+def test_one_of_another_region_is_refused_with_what_to_correct(fleet):
+    fleet.place("eu-west-b", "regional", "eu-west", "g1", "us-east")
+    fleet.world.run(3)
+    refusal = fleet.world.nodes["eu-west-b"].core.joining.refusal
+    assert "eu-west-b of region eu-west cannot stand by in region us-east" in refusal
+    assert "node.stands_by_for" in refusal
