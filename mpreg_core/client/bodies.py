@@ -7,8 +7,9 @@ that is the flow control, from end to end. The last one is answered with what th
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeAlias
+from uuid import uuid4
 
 import anyio
 import msgspec
@@ -24,6 +25,7 @@ from mpreg_core.errors import (
     OverloadedError,
     PayloadTooLargeError,
     RequestTimeoutError,
+    UnavailableError,
 )
 from mpreg_core.limits import BODIES_OPEN_MAX, BODY_BYTES_MAX
 
@@ -32,6 +34,7 @@ AHEAD = 4
 """Parts under way at once, and parts that wait for the handler at most."""
 
 REMEMBERED_MAX = 1_024
+STOP_S = 1.0
 IDLE_S = 30.0
 """A body whose next part does not come for so long is given up."""
 
@@ -52,6 +55,10 @@ class Serves(Protocol):
     """A `Client` or a `NodeApi` that serves."""
 
     async def serve(self, service: str, handler: Handler) -> None:
+        """See `NodeApi`."""
+        ...
+
+    async def stop_serving(self, service: str) -> None:
         """See `NodeApi`."""
         ...
 
@@ -103,14 +110,18 @@ class Incoming:
         if part.number >= self._next and part.number not in self._parts:
             self._bytes += len(part.data)
             if self._bytes > BODY_BYTES_MAX:
-                raise PayloadTooLargeError(f"expected a body of at most {BODY_BYTES_MAX} bytes")
+                self.error = PayloadTooLargeError(f"expected a body of at most {BODY_BYTES_MAX} bytes")
+                self._came.set()
+                raise self.error
             self._parts[part.number] = part
             self._came.set()
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """The parts in order. Raises `RequestTimeoutError` when the next one does not come."""
+        """The parts in order. Raises `RequestTimeoutError` when the next does not come, `PayloadTooLargeError`."""
         while True:
             while self._next not in self._parts:
+                if self.error is not None:
+                    raise self.error
                 self._came = anyio.Event()
                 with anyio.move_on_after(IDLE_S) as scope:
                     await self._came.wait()
@@ -132,11 +143,11 @@ class Incoming:
 class BodyServer:
     """The open bodies of one service at one server."""
 
-    def __init__(self, service: str, handler: BodyHandler, tasks: TaskGroup) -> None:
+    def __init__(self, handler: BodyHandler, tasks: TaskGroup) -> None:
         self._handler = handler
         self._tasks = tasks
         self._open: dict[str, Incoming] = {}
-        self.parts = f"{service}.{time.monotonic_ns():x}"[-128:]
+        self.parts = f"body.{uuid4().hex}"  # of this server alone: others at its node may serve the same service
 
     async def open(self, request: Request) -> Json:
         """A body begins."""
@@ -190,12 +201,15 @@ async def serving_body(server: Serves, service: str, handler: BodyHandler) -> As
     cancels the handlers that run.
     """
     async with anyio.create_task_group() as tasks:
-        bodies = BodyServer(service, handler, tasks)
+        bodies = BodyServer(handler, tasks)
         await server.serve(bodies.parts, bodies.take)
         await server.serve(service, bodies.open)
         try:
             yield
         finally:
+            with anyio.move_on_after(STOP_S, shield=True), suppress(UnavailableError, RequestTimeoutError):
+                for each in (service, bodies.parts):
+                    await server.stop_serving(each)
             tasks.cancel_scope.cancel()
 
 

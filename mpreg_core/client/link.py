@@ -88,7 +88,8 @@ class Link:
                     await self._stream.send(batch)
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 raise BrokenLinkError(str(error)) from error
-            self._writing = False
+            finally:
+                self._writing = False
 
     async def flush(self, timeout_s: float) -> None:
         """Wait until all that was put is written, for so long at most."""

@@ -127,7 +127,6 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
     `capacity` in requests it can take at once; `ttl` in seconds, how long it lives without a heartbeat (None = until
     it is deregistered). `endpoints` are URLs that take a request as a JSON POST, for a cluster that is no member.
-
     `check` is where its hub asks every `check_interval` seconds how it is: `http(s)://...` for a status of 2xx,
     `tcp://host:port` for a connection, `grpc://host:port[/service]` for grpc.health.v1, `command:...` for exit code 0.
     A passed check is a heartbeat; `check_error` is what the last one that did not pass came upon.
@@ -326,6 +325,10 @@ class NodeApi(Protocol):
         """Serve from this node from now on: it is announced to the pool's hub and, in summary, to the federation."""
         ...
 
+    async def stop_serving(self, service: str) -> None:
+        """Serve it no longer; what runs is answered."""
+        ...
+
     async def propose(
         self, key: str, value: Json, *, scope: Scope = "pool", timeout: float | None = None, wait: bool = True
     ) -> Decision:
@@ -377,10 +380,7 @@ class NodeApi(Protocol):
         ...
 
     def subscribe(self, pattern: str, *, queue: str = "") -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """Messages whose topic matches (`user.*.login`, `orders.#`) while the context is open.
-
-        Of the subscribers of the whole federation that name the same `queue` one gets each message.
-        """
+        """Messages whose topic matches (`user.*.login`, `orders.#`); of all that name the same `queue` one gets each."""
         ...
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Occurrence]]:

@@ -313,6 +313,14 @@ class Commands:
         finally:
             self._driver.carry_out(core.finish())
 
+    def unserve(self, service: str) -> None:
+        """Announce that a service is no more."""
+        core = self._driver.command()
+        try:
+            core.registry.unserve(service)
+        finally:
+            self._driver.carry_out(core.finish())
+
     # messages
 
     @asynccontextmanager

@@ -211,6 +211,10 @@ class RunningNode:
         assert self._driver.handlers is not None
         self._driver.handlers.add(service, handler)
 
+    async def stop_serving(self, service: str) -> None:
+        """See `NodeApi`."""
+        self._commands.unserve(service)
+
     async def publish(self, topic: str, payload: Json, *, at_least_once: bool = False) -> Message:
         """See `NodeApi`."""
         publish = self._commands.publish_and_keep if at_least_once else self._commands.publish

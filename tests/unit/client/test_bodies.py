@@ -143,6 +143,34 @@ async def test_a_body_that_stops_is_given_up(node, monkeypatch):
             await given_up.wait()
 
 
+async def test_its_handler_is_told_of_a_body_over_the_limit(node, monkeypatch):
+    monkeypatch.setattr(bodies, "BODY_BYTES_MAX", 1_000_000)
+    told = anyio.Event()
+
+    async def waits(request, body):
+        try:
+            async for _ in body:
+                pass
+        except PayloadTooLargeError:
+            told.set()
+            raise
+
+    async with hub_and_client(node) as (hub, asker), serving_body(hub, "waits", waits):
+        with pytest.raises(PayloadTooLargeError):
+            await request_body(asker, "waits", [BIG])
+        with anyio.fail_after(5):
+            await told.wait()
+
+
+@pytest.mark.parametrize("by", ["node", "client"])
+async def test_after_its_context_the_service_is_offered_no_longer(node, by):
+    async with hub_and_client(node) as (hub, asker), Client(hub.status().node.routing) as other:
+        async with serving_body(hub if by == "node" else other, "digest", digest):
+            assert (await request_body(asker, "digest", [b"x"])).payload["parts"] == 1
+        with pytest.raises(NoRouteError), anyio.fail_after(5):
+            await request_body(asker, "digest", [b"x"])
+
+
 async def test_a_request_without_a_body_is_told_how_to_ask(client):
     with pytest.raises(InvalidInputError, match=r"ask with mpreg_core\.client\.request_body"):
         await client.request("digest", {"hi": 1})
