@@ -380,7 +380,7 @@ class NodeApi(Protocol):
         ...
 
     def subscribe(self, pattern: str, *, queue: str = "") -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """Messages whose topic matches (`user.*.login`, `orders.#`); of all that name the same `queue` one gets each."""
+        """Messages whose topic matches (`user.*.login`, `orders.#`); of all that name the same `queue` one has each."""
         ...
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Occurrence]]:

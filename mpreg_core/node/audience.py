@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable
 from mpreg_core.contracts.events import Published
 from mpreg_core.ids import NodeId
 from mpreg_core.node import topics
-from mpreg_core.node.custody import Audience
 from mpreg_core.node.interests import Local
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 
 
-class PoolAudience(Audience):
+class Audience:
     """Answers from the subscribers of this node and from what the pools' members told."""
 
     def __init__(self, state: NodeState, local: Local) -> None:
@@ -20,11 +19,11 @@ class PoolAudience(Audience):
         self.client_of: Callable[[int], str] = lambda token: ""
 
     def wanting(self, stack: PoolStack, topic: str) -> Iterable[NodeId]:
-        """See `Audience`."""
+        """The members of a pool with plain subscribers of a topic behind them, and failed hubs that had some."""
         return [node for node, wants in stack.wants.items() if is_expected(stack, node) and wants.topic(topic)]
 
     def groups(self, topic: str) -> set[str]:
-        """See `Audience`."""
+        """The queue groups that want a topic, here and behind any member."""
         found = {queue for pattern, queue in self._local.groups if topics.matches(pattern, topic)}
         for stack in self._state.lowest_first():
             for node, wants in stack.wants.items():
@@ -33,11 +32,14 @@ class PoolAudience(Audience):
         return found
 
     def is_here(self, group: str, topic: str) -> bool:
-        """See `Audience`."""
+        """True if a queue group has a member at this node."""
         return self._local.has(group, topic)
 
     def serving(self, stacks: list[PoolStack], group: str, topic: str) -> tuple[PoolStack, NodeId] | None:
-        """See `Audience`; one that is there before a failed hub, else by chance."""
+        """A member of one of some pools behind which there is somebody of a queue group.
+
+        One that is there before a failed hub, else by chance.
+        """
         behind = [
             (stack, node)
             for stack in stacks
@@ -48,7 +50,10 @@ class PoolAudience(Audience):
         return self._state.rng.choice(best) if best else None
 
     def give(self, record: topics.MessageRecord, group: str) -> str | None:
-        """See `Audience`."""
+        """Give a message to the member of a queue group here whose turn it is, if there is one.
+
+        Gives the client that is to acknowledge it; empty for a member in this process, which has it.
+        """
         token = self._local.choose(group, record.topic)
         if token is None:
             return None

@@ -20,6 +20,7 @@ from mpreg_core.node.custody_log import CUSTODY_JOURNAL
 from mpreg_core.node.decisions import Decisions
 from mpreg_core.node.drops import Drops
 from mpreg_core.node.hierarchy import SOON_NS, Hierarchy
+from mpreg_core.node.holding import Holding
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.keeping import STATE_JOURNAL, Keeping
 from mpreg_core.node.leases import Leases
@@ -66,7 +67,7 @@ class NodeCore:
         self.registry = NodeRegistry(self.state)
         self.hierarchy = Hierarchy(self.state, self.merging, self.registry)
         self._locating = Locating(self.state, self.registry, self.joining, self.replication.failover)
-        self.requests = Requests(self.state, self._locating)
+        self.requests = Requests(self.state, self._locating, Holding(self.state, self.joining))
         self.decisions = Decisions(self.state, self.replication)
         self.spread = Spread(self.state, self.messages)
         self.clients = Clients(self.state, self.requests, self.registry, self.spread, self.messages)

@@ -10,7 +10,7 @@ only if it knows a member itself, or another node that does: else whoever asked 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from msgspec import Struct, field, structs
@@ -18,6 +18,7 @@ from msgspec import Struct, field, structs
 from mpreg_core.ids import NodeId, PoolId
 from mpreg_core.limits import CUSTODY_BYTES_MAX, CUSTODY_MESSAGES_MAX, CUSTODY_S_MAX
 from mpreg_core.node import topics
+from mpreg_core.node.audience import Audience
 from mpreg_core.node.custody_log import CustodyLog, Kept, Key
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
@@ -64,33 +65,6 @@ class Entry(Struct):
     client_ns: int = 0
     waiting: set[tuple[PoolId, NodeId]] = field(default_factory=set)
     taken: set[tuple[PoolId, NodeId]] = field(default_factory=set)
-
-
-class Audience:
-    """Who wants messages, as `Custody` asks for it; `Messages` knows."""
-
-    def wanting(self, stack: PoolStack, topic: str) -> Iterable[NodeId]:
-        """The members of a pool with plain subscribers of a topic behind them, and failed hubs that had some."""
-        raise NotImplementedError
-
-    def groups(self, topic: str) -> set[str]:
-        """The queue groups that want a topic, here and behind any member."""
-        raise NotImplementedError
-
-    def is_here(self, group: str, topic: str) -> bool:
-        """True if a queue group has a member at this node."""
-        raise NotImplementedError
-
-    def give(self, record: topics.MessageRecord, group: str) -> str | None:
-        """Give a message to the member of a queue group here whose turn it is, if there is one.
-
-        Gives the client that is to acknowledge it; empty for a member in this process, which has it.
-        """
-        raise NotImplementedError
-
-    def serving(self, stacks: list[PoolStack], group: str, topic: str) -> tuple[PoolStack, NodeId] | None:
-        """A member of one of some pools behind which there is somebody of a queue group."""
-        raise NotImplementedError
 
 
 class Custody:

@@ -8,7 +8,7 @@ second, and any at a node that drains.
 
 from typing import TypeAlias
 
-from mpreg_core.node.locating import Locating
+from mpreg_core.node.joining import Joining
 from mpreg_core.node.pending import Pending
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS, NS_PER_S
@@ -32,9 +32,9 @@ _Asked: TypeAlias = tuple[str, str | None, str | None]
 class Holding:
     """When each service, cluster or node answered last through this node."""
 
-    def __init__(self, state: NodeState, locating: Locating) -> None:
+    def __init__(self, state: NodeState, joining: Joining) -> None:
         self._state = state
-        self._locating = locating
+        self._joining = joining
         self._answered_ns: dict[_Asked, int] = {}
 
     def answered(self, frame: RequestFrame) -> None:
@@ -45,7 +45,7 @@ class Holding:
 
     def wait_ns(self, pending: Pending) -> int | None:
         """How long a request without a way waits until it looks again; None if it is to be refused."""
-        if not self._locating.is_moving() and not self._is_expected(pending):
+        if not self._joining.is_moving() and not self._is_expected(pending):
             return None
         return WAITS_NS[min(pending.holds, len(WAITS_NS) - 1)]
 

@@ -84,10 +84,6 @@ class Locating:
             self._outliers.keep({each.id for each in self._registry.clusters()})
             self.forget()
 
-    def is_moving(self) -> bool:
-        """True while this node is between two hubs: what it does not know now it may know in a moment."""
-        return self._joining.is_moving()
-
     def why_not(self, frame: RequestFrame) -> str:
         """Why there was no place."""
         if frame.node is not None:

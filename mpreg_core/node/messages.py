@@ -13,7 +13,7 @@ from mpreg_core.contracts.gossip import Item
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import MESSAGE_BYTES_MAX
 from mpreg_core.node import topics
-from mpreg_core.node.audience import PoolAudience, is_expected, is_present
+from mpreg_core.node.audience import Audience, is_expected, is_present
 from mpreg_core.node.custody import Custody
 from mpreg_core.node.interests import Local, Wants, record_of
 from mpreg_core.node.pool_stack import PoolStack
@@ -44,7 +44,7 @@ class Messages:
         self._sequence = 0
         self._tell_ns: int | None = None
         self._wanting: dict[tuple[str, str], tuple[NodeId, ...]] = {}
-        self.audience = PoolAudience(state, self._local)
+        self.audience = Audience(state, self._local)
         self.custody = Custody(state, self.audience)
 
     # who wants what
@@ -189,7 +189,7 @@ class Messages:
         event = Published(record.id, record.topic, record.payload, record.origin, tuple(sorted(chosen)))
         self._state.emit(came, event)
 
-    def _share(self, topic: str, stacks: list[PoolStack], served: Iterable[str]) -> dict[NodeId, set[str | int]]:
+    def _share(self, topic: str, stacks: list[PoolStack], served: tuple[str, ...]) -> dict[NodeId, set[str | int]]:
         """Who is to serve which queue group: this node by its subscribers' tokens, others by the groups' names."""
         share: dict[NodeId, set[str | int]] = {}
         behind: dict[str, list[NodeId]] = {}
@@ -207,9 +207,6 @@ class Messages:
                 share.setdefault(self._state.rng.choice(behind[queue]), set()).add(queue)
         return share
 
-    def _is_fresh(self, stack: PoolStack) -> bool:
-        return self._state.now_ns - stack.entered_ns < FRESH_NS
-
     def _into(
         self,
         stack: PoolStack,
@@ -220,7 +217,8 @@ class Messages:
     ) -> None:
         plain = self._wanting_in(stack, topic)
         groups = {queue for queues in share.values() for queue in queues if isinstance(queue, str)} | set(served)
-        if not groups and (self._is_fresh(stack) or len(plain) > STRAIGHT_MAX):
+        is_fresh = self._state.now_ns - stack.entered_ns < FRESH_NS
+        if not groups and (is_fresh or len(plain) > STRAIGHT_MAX):
             stack.publish(item)
             return
         stack.items.mark_seen(item.stamp)

@@ -41,13 +41,13 @@ HOP_RESERVE_NS = 2 * NS_PER_MS
 class Requests:
     """The requests in flight at this node; bounded by `REQUESTS_PENDING_MAX`."""
 
-    def __init__(self, state: NodeState, locating: Locating) -> None:
+    def __init__(self, state: NodeState, locating: Locating, holding: Holding) -> None:
         self._state = state
         self._locating = locating
         self._pending: dict[str, Pending] = {}
         self._deadlines: list[tuple[int, str]] = []
         self._answered: OrderedDict[str, ReplyFrame] = OrderedDict()
-        self._holding = Holding(state, locating)
+        self._holding = holding
         self._sequence = 0
         self.hand_to_client: Callable[[Invoke], bool] = lambda invoke: False
         self.over: Callable[[str], None] = lambda call: None

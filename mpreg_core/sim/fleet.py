@@ -52,7 +52,14 @@ class Fleet:
         return {node: region for node, _, region, _ in _places(hubs, regions, local, clusters)}
 
     def add(
-        self, node: NodeId, tier: Tier, region: str, parent: NodeId | None, *, seed_hub: NodeId | None = None
+        self,
+        node: NodeId,
+        tier: Tier,
+        region: str,
+        parent: NodeId | None,
+        *,
+        seed_hub: NodeId | None = None,
+        stands_by_for: NodeId | None = None,
     ) -> SimNode:
         """Start one more node."""
         self.regions[node] = region
@@ -66,6 +73,8 @@ class Fleet:
             seed=0,
             parent=parent,
             parent_address=address_of(parent) if parent else None,
+            stands_by_for=stands_by_for,
+            primary_address=address_of(stands_by_for) if stands_by_for else None,
             seeds=(address_of(seed_hub),) if seed_hub else (),
             coordinates=place_of(region),
             version="sim",

@@ -3,10 +3,7 @@
 import pytest
 
 from mpreg_core.contracts.events import SuccessionChanged
-from mpreg_core.node.parts import NodeSettings
 from mpreg_core.sim import Fleet
-from mpreg_core.sim.fleet import place_of
-from mpreg_core.sim.world import address_of
 from mpreg_core.testing import installed_parts
 
 SOON_S = 3.0
@@ -18,33 +15,15 @@ class Standing(Fleet):
 
     def __init__(self, parts, more=0):
         super().__init__(parts)
-        self.place("g1", "global", "us-east", None)
-        self.place("g2", "global", "us-east", None, "g1")
+        self.add("g1", "global", "us-east", None)
+        self.add("g2", "global", "us-east", None, stands_by_for="g1")
         for region in ("us-east", "eu-west"):
-            self.place(region, "regional", region, "g1")
+            self.add(region, "regional", region, "g1")
             for number in (1, 2):
-                self.place(f"{region}-{number}", "local", region, region)
-                self.place(f"{region}-c{number}", "cluster", region, f"{region}-{number}")
+                self.add(f"{region}-{number}", "local", region, region)
+                self.add(f"{region}-c{number}", "cluster", region, f"{region}-{number}")
         for letter in "bcd"[: 1 + more]:
-            self.place(f"us-east-{letter}", "regional", "us-east", "g1", "us-east")
-
-    def place(self, node, tier, region, parent, stands_by_for=None):
-        self.regions[node] = region
-        settings = NodeSettings(
-            id=node,
-            federation="sim",
-            tier=tier,
-            region=region,
-            address=address_of(node),
-            started_ms=0,
-            seed=0,
-            parent=parent,
-            parent_address=address_of(parent) if parent else None,
-            stands_by_for=stands_by_for,
-            primary_address=address_of(stands_by_for) if stands_by_for else None,
-            coordinates=place_of(region),
-        )
-        self.world.add(settings, self.parts).handlers["mpreg.echo"] = self._echo
+            self.add(f"us-east-{letter}", "regional", "us-east", "g1", stands_by_for="us-east")
 
     def parent(self, node):
         return self.world.nodes[node].core.state.parent
@@ -144,7 +123,7 @@ def test_one_that_left_for_good_is_asked_for_no_vote(fleet):
 
 
 def test_one_of_another_region_is_refused_with_what_to_correct(fleet):
-    fleet.place("eu-west-b", "regional", "eu-west", "g1", "us-east")
+    fleet.add("eu-west-b", "regional", "eu-west", "g1", stands_by_for="us-east")
     fleet.world.run(3)
     refusal = fleet.world.nodes["eu-west-b"].core.joining.refusal
     assert "eu-west-b of region eu-west cannot stand by in region us-east" in refusal
