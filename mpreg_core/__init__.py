@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mpreg_core.config.load import load_config as load_config
     from mpreg_core.config.model import NodeConfig as NodeConfig
     from mpreg_core.config.problems import ConfigProblems as ConfigProblems
+    from mpreg_core.contracts.access import ANYBODY as ANYBODY
+    from mpreg_core.contracts.access import Authenticator as Authenticator
+    from mpreg_core.contracts.access import Identity as Identity
+    from mpreg_core.contracts.access import Role as Role
     from mpreg_core.contracts.api import Candidate as Candidate
     from mpreg_core.contracts.api import Check as Check
     from mpreg_core.contracts.api import Cluster as Cluster
@@ -128,6 +132,7 @@ if TYPE_CHECKING:
     from mpreg_core.errors import ConflictError as ConflictError
     from mpreg_core.errors import ContractViolationError as ContractViolationError
     from mpreg_core.errors import DuplicateStrategyError as DuplicateStrategyError
+    from mpreg_core.errors import ForbiddenError as ForbiddenError
     from mpreg_core.errors import HandlerError as HandlerError
     from mpreg_core.errors import InvalidInputError as InvalidInputError
     from mpreg_core.errors import MpregError as MpregError
@@ -144,6 +149,7 @@ if TYPE_CHECKING:
     from mpreg_core.errors import RequestTimeoutError as RequestTimeoutError
     from mpreg_core.errors import StorageError as StorageError
     from mpreg_core.errors import TransportError as TransportError
+    from mpreg_core.errors import UnauthenticatedError as UnauthenticatedError
     from mpreg_core.errors import UnavailableError as UnavailableError
     from mpreg_core.errors import UnknownStrategyError as UnknownStrategyError
     from mpreg_core.errors import did_you_mean as did_you_mean
@@ -171,6 +177,12 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "config.load": ("load_config",),
     "config.model": ("NodeConfig",),
     "config.problems": ("ConfigProblems",),
+    "contracts.access": (
+        "ANYBODY",
+        "Authenticator",
+        "Identity",
+        "Role",
+    ),
     "contracts.api": (
         "Candidate",
         "Check",
@@ -313,6 +325,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "ConflictError",
         "ContractViolationError",
         "DuplicateStrategyError",
+        "ForbiddenError",
         "HandlerError",
         "InvalidInputError",
         "MpregError",
@@ -329,6 +342,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RequestTimeoutError",
         "StorageError",
         "TransportError",
+        "UnauthenticatedError",
         "UnavailableError",
         "UnknownStrategyError",
         "did_you_mean",

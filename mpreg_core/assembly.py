@@ -11,6 +11,7 @@ from typing import Any
 from mpreg_core import __version__
 from mpreg_core.config.model import NodeConfig, Peer
 from mpreg_core.config.resolve import Chosen, PoolStrategies, Resolved, resolve
+from mpreg_core.contracts.access import Authenticator
 from mpreg_core.contracts.members import Address
 from mpreg_core.contracts.merge import MergeFunction
 from mpreg_core.contracts.strategy import AnyTransportSpec
@@ -22,6 +23,7 @@ from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, Part, PartsOf, Poo
 from mpreg_core.plugin.registry import Plugins
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.journal import Journal
+from mpreg_core.security.tokens import tokens_of
 
 WILDCARDS = frozenset(("0.0.0.0", "::", ""))
 
@@ -36,6 +38,7 @@ class Assembled:
     transport: Transport
     listen: Mapping[Plane, Endpoint]
     journal: Journal
+    authenticator: Authenticator | None
     make_core: Callable[[Mapping[Plane, Endpoint]], NodeCore]
 
 
@@ -58,6 +61,7 @@ def assemble(
     journal = Journal(Path(config.node.data_dir) / config.node.id if config.node.data_dir else None)
     records = journal.load()
     merges = {name: spec.merge for name, spec in plugins.merges.items()}
+    authenticator = tokens_of(config)
     network = config.network
     ports: dict[Plane, int] = {
         "gossip": network.gossip_port,
@@ -72,7 +76,8 @@ def assemble(
         transport=transport.spec.create(transport.options),
         listen={plane: Endpoint(network.listen_host, ports[plane]) for plane in PLANES},
         journal=journal,
-        make_core=partial(_make_core, config, parts_of(resolved), records, merges, seed),
+        authenticator=authenticator,
+        make_core=partial(_make_core, config, parts_of(resolved), records, merges, authenticator, seed),
     )
 
 
@@ -94,12 +99,14 @@ def _make_core(
     parts: PartsOf,
     records: Mapping[str, tuple[bytes, ...]],
     merges: Mapping[str, MergeFunction],
+    authenticator: Authenticator | None,
     seed: int | None,
     bound: Mapping[Plane, Endpoint],
 ) -> NodeCore:
     if seed is None:
         seed = int.from_bytes(os.urandom(8), "big")
-    return NodeCore(replace(settings_of(config, bound, records, seed), merges=merges), parts)
+    settings = replace(settings_of(config, bound, records, seed), merges=merges, authenticator=authenticator)
+    return NodeCore(settings, parts)
 
 
 def parts_of(resolved: Resolved) -> PartsOf:

@@ -181,6 +181,18 @@ class CompactedError(MpregError):
         self.revision = revision
 
 
+class UnauthenticatedError(MpregError):
+    """Nobody knows who asks: the token is missing, wrong or expired. Nothing was done; come with another one."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(MpregError):
+    """Whoever asks may not do that. Nothing was done."""
+
+    code = "forbidden"
+
+
 class InvalidInputError(MpregError):
     """The caller's argument is wrong. Nothing was done."""
 

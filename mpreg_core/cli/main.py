@@ -38,6 +38,7 @@ VERBS = (
     Verb("drain", OPERATE, "Let a node take no new requests."),
     Verb("resume", OPERATE, "Undo a drain."),
     Verb("shutdown", OPERATE, "Drain a node, announce its departure, stop it."),
+    Verb("token", OPERATE, "Issue tokens for who may call nodes."),
 )
 
 app = typer.Typer(

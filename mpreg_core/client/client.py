@@ -16,13 +16,13 @@ import msgspec
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from mpreg_core.client.finder import Finder
 from mpreg_core.client.link import FLUSH_S, BrokenLinkError, Link
 from mpreg_core.client.serving import Serving
 from mpreg_core.client.subscriptions import Reading, Subscriptions
 from mpreg_core.client.waiting import WaitingRoom
 from mpreg_core.contracts.api import Body, Handler, Json, Message, Reply
 from mpreg_core.errors import (
-    ConfigError,
     InvalidInputError,
     MpregError,
     PayloadTooLargeError,
@@ -37,6 +37,7 @@ from mpreg_core.wire.client import (
     Ask,
     Call,
     CallOff,
+    ClientWelcome,
     Delivery,
     Done,
     Forget,
@@ -68,7 +69,8 @@ class Client:
     """Connected while its context is open.
 
     `hubs` are `host:routing_port`. `name` is how this client signs its frames; any that is no node's will do.
-    `federation` refuses hubs of another one. `connect_timeout` is how long entering may take, in seconds; afterwards
+    `federation` refuses hubs of another one. `token` says who this is where hubs want to know; a function is asked for
+    it at each connection, for tokens expire. `connect_timeout` is how long entering may take, in seconds; afterwards
     calls wait for a hub as long as their own time lasts. Entering raises `ConfigError` for an address that is none, the
     error that all hubs refused with, or `UnavailableError`.
 
@@ -77,22 +79,24 @@ class Client:
     """
 
     def __init__(
-        self, *hubs: str, name: str = "", federation: str = "", token: str = "", connect_timeout: float = 5.0
+        self,
+        *hubs: str,
+        name: str = "",
+        federation: str = "",
+        token: str | Callable[[], str] = "",
+        connect_timeout: float = 5.0,
     ) -> None:
-        self._addresses = [_address(hub) for hub in hubs]
-        if not self._addresses:
-            raise ConfigError("expected at least one hub, as host:routing_port")
-        self._name = name or f"client-{random.getrandbits(32):08x}"  # no node bears such a name by chance
-        self._federation, self._token = federation, token
+        name = name or f"client-{random.getrandbits(32):08x}"  # no node bears such a name by chance
+        self._finder = Finder(hubs, name, federation, token if callable(token) else lambda: token)
         self._connect_timeout = connect_timeout
         self._link: Link | None = None
         self._linked = anyio.Event()
+        self._settled = anyio.Event()  # linked once, or refused for good
         self._entered: WaitingRoom | None = None  # it knows the event loop
         self._serving = Serving()
         self._subscriptions = Subscriptions()
         self._to_acknowledge: dict[tuple[str, str], None] = {}  # messages by id, and their queues
         self._exit = AsyncExitStack()
-        self._refusal: MpregError | None = None
         self._heard_at = 0.0
 
     @property
@@ -114,11 +118,10 @@ class Client:
         tasks.start_soon(self._room.run)
         tasks.start_soon(self._stay_connected)
         with anyio.move_on_after(self._connect_timeout):
-            await self._linked.wait()
+            await self._settled.wait()
         if self._link is None:
-            error = self._refusal or UnavailableError(
-                f"no hub answers in {self._connect_timeout:g} s",
-                where=", ".join(f"{h}:{p}" for h, p in self._addresses),
+            error = self._finder.refusal or UnavailableError(
+                f"no hub answers in {self._connect_timeout:g} s", where=self._finder.where
             )
             await self._exit.__aexit__(None, None, None)
             raise error
@@ -250,6 +253,9 @@ class Client:
             if waiting.sent and not waiting.event.is_set() and isinstance(waiting.message, Ask):
                 self._put(Forget(number))  # whoever asked was cancelled
         if waiting.answer is None:
+            refusal = self._finder.refusal
+            if not waiting.sent and refusal is not None and not refusal.retryable:
+                raise refusal
             late = RequestTimeoutError(f"no answer in {timeout_s:g} s", where=self.hub or "no hub is connected")
             late.definite = not waiting.sent
             raise late
@@ -274,8 +280,10 @@ class Client:
     async def _stay_connected(self) -> None:
         failures = 0
         while True:
-            link = await self._nearest()
+            link = await self._finder.nearest(self._connect_timeout)
             if link is None:
+                if self._finder.refused_for_good:
+                    self._settled.set()
                 failures += 1
                 await anyio.sleep(min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))
                 continue
@@ -293,30 +301,6 @@ class Client:
         if self._linked.is_set():  # else somebody waits for it
             self._linked = anyio.Event()
 
-    async def _nearest(self) -> Link | None:
-        """The hub that welcomes first, of all that are asked at once."""
-        found: list[Link] = []
-
-        async def attempt(host: str, port: int, tasks: TaskGroup) -> None:
-            try:
-                link = await Link.open(host, port, self._name, self._federation, self._token)
-            except MpregError as refusal:
-                self._refusal = refusal
-                return
-            except (OSError, BrokenLinkError):
-                return
-            if found:
-                await link.close()
-            else:
-                found.append(link)
-                tasks.cancel_scope.cancel()
-
-        with anyio.move_on_after(self._connect_timeout):
-            async with anyio.create_task_group() as tasks:
-                for host, port in self._addresses:
-                    tasks.start_soon(attempt, host, port, tasks)
-        return found[0] if found else None
-
     async def _use(self, link: Link) -> None:
         """Until it breaks."""
         for service in self._serving.services:
@@ -328,6 +312,7 @@ class Client:
                 link.put(waiting.message)
         self._link, self._heard_at = link, time.monotonic()
         self._linked.set()
+        self._settled.set()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(link.write)
@@ -357,6 +342,9 @@ class Client:
                 elif isinstance(message, MoveOn):
                     self._unlink()  # what comes now waits for the next hub
                     tasks.start_soon(self._finish, link)
+                elif isinstance(message, ClientWelcome):  # no longer: the token has expired
+                    self._finder.refusal = error_of(message.code, message.message, message.node)
+                    raise BrokenLinkError(message.message)
                 elif isinstance(message, Pong) and not message.known:
                     raise BrokenLinkError("the hub has forgotten this client")
 
@@ -382,10 +370,3 @@ class Client:
                 )
                 broken.definite = False
                 waiting.end(broken)
-
-
-def _address(hub: str) -> tuple[str, int]:
-    host, _, port = hub.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ConfigError(f"expected a hub as host:routing_port, got {hub!r}")
-    return host.strip("[]"), int(port)

@@ -15,6 +15,7 @@ from mpreg_core.plugin.requirements import parse_requirement
 
 _ID_FORM = "expected 1 to 63 letters, digits, '.', '_' or '-' that begin with a letter or digit"
 _GOSSIP_KEY_BYTES = (16, 24, 32)  # AES-128, -192, -256
+_TOKEN_KEY_BYTES_MIN = 32
 
 Report = Callable[[Path, str], None]
 
@@ -99,9 +100,14 @@ def _security(config: NodeConfig, report: Report) -> None:
         if size not in _GOSSIP_KEY_BYTES:
             report(("security", "gossip_keys", index), "expected base64 of 16, 24 or 32 bytes, got something else")
     authentication = security.authentication
-    if authentication and authentication.method == "jwt" and authentication.secret_key is None:
+    if authentication and authentication.method == "jwt":
         path = ("security", "authentication", "secret_key")
-        report(path, "expected the key that signs tokens, since method is jwt")
+        size = len((authentication.secret_key or "").encode())
+        if not size:
+            report(path, "expected the key that signs tokens, since method is jwt")
+        elif size < _TOKEN_KEY_BYTES_MIN:
+            # RFC 7518, section 3.2
+            report(path, f"expected at least {_TOKEN_KEY_BYTES_MIN} bytes (`openssl rand -base64 32`), got {size}")
 
 
 def _plugins(config: NodeConfig, report: Report) -> None:

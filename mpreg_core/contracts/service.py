@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
 
+from mpreg_core.contracts.access import Authenticator
 from mpreg_core.contracts.api import Json, NodeApi
 from mpreg_core.contracts.transport import Endpoint
 
@@ -20,7 +21,7 @@ class ServiceContext:
     """What a service gets: the node's api, where the configuration wants it to listen, what may be shown of the rest.
 
     `http` is None when no HTTP is wanted, `metrics` None when metrics are off. `config` is redacted. `plugins` is what
-    `mpreg plugins list --output json` prints.
+    `mpreg plugins list --output json` prints. `authenticator` says who bears a token; None: nobody has to show one.
     """
 
     node: NodeApi
@@ -28,6 +29,7 @@ class ServiceContext:
     metrics: Endpoint | None
     config: Mapping[str, Json]
     plugins: Json
+    authenticator: Authenticator | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

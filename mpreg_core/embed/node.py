@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from mpreg_core.assembly import assemble
 from mpreg_core.config.model import NodeConfig
+from mpreg_core.contracts.access import Authenticator
 from mpreg_core.contracts.api import Json
 from mpreg_core.contracts.events import Occurrence
 from mpreg_core.contracts.service import ServiceContext, ServiceSpec
@@ -111,13 +112,13 @@ class Node:
         self._early.clear()
         tasks.start_soon(self._observe)
         if self._services:
-            context = self._service_context(node)
+            context = self._service_context(node, parts.authenticator)
             for name, spec in sorted(self._plugins.services.items()):
                 run = partial(_run_service, spec, context, parts.resolved.services[name])
                 self.served.update(await tasks.start(supervise, name, run))
         return node
 
-    def _service_context(self, node: RunningNode) -> ServiceContext:
+    def _service_context(self, node: RunningNode, authenticator: Authenticator | None) -> ServiceContext:
         network, monitoring = self._config.network, self._config.monitoring
         host = self._service_host()
         metrics = Endpoint(host, monitoring.metrics_port) if monitoring.metrics_enabled else None
@@ -127,6 +128,7 @@ class Node:
             metrics=metrics,
             config=cast("Mapping[str, Json]", msgspec.to_builtins(self._config.redacted())),
             plugins=self._plugins.as_json(),
+            authenticator=authenticator,
         )
 
     def _service_host(self) -> str:

@@ -1,26 +1,32 @@
 """Clients of this node: programs that ask, serve, publish and subscribe over a connection, without being a member.
 
-A client is its connection: it begins with a hello, and ends with the connection, or when nothing was heard of it for
-long. What it serves this node serves; a call goes to one of the clients that serve it, in turn.
+A client is its connection: it begins with a hello, and ends with the connection, when nothing was heard of it for
+long, or when its token expires. What it serves this node serves; a call goes to one of the clients that serve it, in
+turn.
 """
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 
 from msgspec import Struct
 
+from mpreg_core.contracts.access import Identity
 from mpreg_core.contracts.events import Published
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.errors import InvalidInputError, MpregError, OverloadedError
+from mpreg_core.errors import (
+    ForbiddenError,
+    InvalidInputError,
+    MpregError,
+    OverloadedError,
+    UnauthenticatedError,
+)
 from mpreg_core.limits import (
     CLIENT_SUBSCRIPTIONS_MAX,
-    CLIENTS_MAX,
     REQUEST_BYTES_MAX,
     REQUEST_TIMEOUT_S_MAX,
     SERVICES_PER_CLUSTER_MAX,
-    WIRE_VERSION,
 )
 from mpreg_core.node.actions import Invoke, Transmit
+from mpreg_core.node.client_access import admit, require
 from mpreg_core.node.custody import CLIENT
 from mpreg_core.node.messages import Messages
 from mpreg_core.node.pending import Outcome
@@ -57,6 +63,9 @@ from mpreg_core.wire.envelope import CLIENT_CHANNEL
 SILENT_NS = 60 * NS_PER_S
 """A client that said nothing for so long is gone; clients ping several times in that time."""
 
+RENEW_NS = 5 * NS_PER_S
+"""How long before its token expires a client is asked to connect anew."""
+
 TOPICS_REMEMBERED_MAX = 4_096
 
 
@@ -64,10 +73,12 @@ class Session(Struct):
     """One client."""
 
     heard_ns: int
+    identity: Identity
     patterns: dict[tuple[str, str], int]  # (pattern, queue) -> token
     services: dict[str, None]
     calls: dict[str, None]
     asked: dict[int, str]  # number -> the request's id
+    to_renew: bool  # told to, or came so late
 
 
 class Clients:
@@ -108,7 +119,20 @@ class Clients:
             self._send(source, Pong(False))
         else:
             session.heard_ns = self._state.now_ns
-            self._on_known(source, session, message)
+            if session.identity.role == "admin" or self._may(source, session, message):
+                self._on_known(source, session, message)
+
+    def _may(self, source: Endpoint, session: Session, message: Struct) -> bool:
+        try:
+            require(session.identity, message)
+        except ForbiddenError as error:
+            self._state.count("mpreg_clients_forbidden_total")
+            if isinstance(message, Ask):
+                self._refuse_request(source, message.number, error)
+            else:
+                self._refuse(source, message.number, error)  # type: ignore[attr-defined]
+            return False
+        return True
 
     def _on_known(self, source: Endpoint, session: Session, message: Struct) -> None:
         if isinstance(message, Ask):
@@ -130,27 +154,22 @@ class Clients:
             self._requests.cancel(session.asked.pop(message.number, ""))
 
     def _welcome(self, source: Endpoint, hello: ClientHello) -> None:
-        settings = self._state.settings
-        code, why = "", ""
-        if hello.wire != WIRE_VERSION:
-            code, why = "wire", f"expected wire version {WIRE_VERSION}, got {hello.wire}"
-        elif hello.federation not in ("", settings.federation):
-            code, why = "federation", f"this node is of federation {settings.federation}, not {hello.federation}"
-        elif not settings.open_to_all and not _is_loopback(source.host):
-            why = "clients of other hosts are taken only where security.authentication.method is none or says who may"
-            code = "forbidden"
-        elif self._state.draining:
-            code, why = "unavailable", "the node is draining"
-        elif len(self._sessions) >= CLIENTS_MAX:
-            code, why = "overloaded", f"{CLIENTS_MAX} clients are connected"
-        if code:
-            self._state.count("mpreg_clients_refused_total", code=code)
-        else:
-            self._end(source)  # an earlier one from there is gone
-            self._sessions[source] = Session(self._state.now_ns, {}, {}, {}, {})
-            if self._look_ns is None:
-                self._look_ns = self._state.now_ns + SILENT_NS
-        self._send(source, ClientWelcome(self._state.id, code, why))
+        try:
+            identity = admit(self._state, source, hello, len(self._sessions))
+        except MpregError as error:
+            self._state.count("mpreg_clients_refused_total", code=error.code)
+            self._send(source, ClientWelcome(self._state.id, error.code, error.message))
+            return
+        self._end(source)  # an earlier one from there is gone
+        expires_ms = identity.expires_ms
+        to_renew = expires_ms > 0 and (expires_ms - self._state.wall_ms) * NS_PER_MS <= RENEW_NS
+        session = self._sessions[source] = Session(self._state.now_ns, identity, {}, {}, {}, {}, to_renew)
+        self._send(source, ClientWelcome(self._state.id))
+        self._watch(source, session)
+
+    def _look_by(self, at_ns: int) -> None:
+        if self._look_ns is None or at_ns < self._look_ns:
+            self._look_ns = at_ns
 
     def _ask(self, source: Endpoint, ask: Ask) -> None:
         def answered(outcome: Outcome) -> None:
@@ -168,7 +187,7 @@ class Clients:
             why = (
                 f"expected a time-out of 1 ms to {REQUEST_TIMEOUT_S_MAX} s, up to {REQUEST_BYTES_MAX} bytes of payload"
             )
-            self._send(source, Answer(ask.number, InvalidInputError.code, b"", self._state.id, (self._state.id,), why))
+            self._refuse_request(source, ask.number, InvalidInputError(why))
             return
         node, cluster = self._registry.split_target(ask.target)
         request_id = self._requests.ask(
@@ -197,7 +216,7 @@ class Clients:
             if service not in self._servers:
                 self._registry.serve(service)
         except MpregError as error:
-            self._refuse(source, offer.number, error.code, error.message)
+            self._refuse(source, offer.number, error)
             return
         if service not in session.services:
             session.services[service] = None
@@ -211,7 +230,7 @@ class Clients:
                 publish.number, id=self._spread.publish(publish.topic, publish.payload, at_least_once=at_least_once)
             )
         except MpregError as error:
-            self._refuse(source, publish.number, error.code, error.message)
+            self._refuse(source, publish.number, error)
             return
         if at_least_once:
             self._messages.custody.log.then(lambda: self._send(source, done) if source in self._sessions else None)
@@ -224,13 +243,13 @@ class Clients:
             if key in session.patterns:
                 self._unsubscribe(session.patterns.pop(key))
         elif len(session.patterns) >= CLIENT_SUBSCRIPTIONS_MAX:
-            self._refuse(source, subscribe.number, "overloaded", f"at most {CLIENT_SUBSCRIPTIONS_MAX} subscriptions")
+            self._refuse(source, subscribe.number, OverloadedError(f"at most {CLIENT_SUBSCRIPTIONS_MAX} subscriptions"))
             return
         elif key not in session.patterns:
             try:
                 token = session.patterns[key] = self._messages.subscribe(*key)
             except MpregError as error:
-                self._refuse(source, subscribe.number, error.code, error.message)
+                self._refuse(source, subscribe.number, error)
                 return
             if subscribe.queue:
                 self._in_groups[token] = (source, subscribe.queue)
@@ -243,8 +262,12 @@ class Clients:
         if source is not None:
             self._messages.custody.on_gone(str(source), queue)
 
-    def _refuse(self, source: Endpoint, number: int, code: str, message: str) -> None:
-        self._send(source, Done(number, code, message))
+    def _refuse(self, source: Endpoint, number: int, error: MpregError) -> None:
+        self._send(source, Done(number, error.code, error.message))
+
+    def _refuse_request(self, source: Endpoint, number: int, error: MpregError) -> None:
+        me = self._state.id
+        self._send(source, Answer(number, error.code, b"", me, (me,), error.message))
 
     # what happens
 
@@ -286,11 +309,34 @@ class Clients:
         return self._look_ns
 
     def on_deadline(self) -> None:
-        """Forget who said nothing for long."""
-        now_ns = self._state.now_ns
-        for source in [each for each, session in self._sessions.items() if now_ns - session.heard_ns >= SILENT_NS]:
-            self._end(source)
-        self._look_ns = now_ns + SILENT_NS // 2 if self._sessions else None
+        """Forget who said nothing for long, part with those whose token has expired."""
+        now_ns, wall_ms = self._state.now_ns, self._state.wall_ms
+        self._look_ns = None
+        for source, session in tuple(self._sessions.items()):
+            expires_ms = session.identity.expires_ms
+            if now_ns - session.heard_ns >= SILENT_NS:
+                self._end(source)
+            elif expires_ms and wall_ms >= expires_ms:
+                why = "the token of this connection has expired; connect with another one"
+                self._send(source, ClientWelcome(self._state.id, UnauthenticatedError.code, why))
+                self._end(source)
+            else:
+                self._watch(source, session)
+
+    def _watch(self, source: Endpoint, session: Session) -> None:
+        """Look again in time; a client whose token is about to expire can come with another one meanwhile."""
+        now_ns, expires_ms = self._state.now_ns, session.identity.expires_ms
+        self._look_by(now_ns + SILENT_NS // 2)
+        if not expires_ms:
+            return
+        left_ns = (expires_ms - self._state.wall_ms) * NS_PER_MS
+        if left_ns > RENEW_NS:
+            self._look_by(now_ns + left_ns - RENEW_NS)
+        else:
+            self._look_by(now_ns + left_ns)
+            if not session.to_renew:
+                self._send(source, MoveOn())
+            session.to_renew = True
 
     def _end(self, source: Endpoint) -> None:
         session = self._sessions.pop(source, None)
@@ -347,10 +393,3 @@ class Clients:
             return
         endpoints = (to,) if isinstance(to, Endpoint) else tuple(to)
         self._state.actions.append(Transmit(endpoints, "routing", "stream", frame))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:  # the simulator's hosts have names
-        return False

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import MsgspecError, Struct, msgpack
 
+from mpreg_core.contracts.access import Authenticator
 from mpreg_core.contracts.context import ConsensusContext, GossipContext, StrategyContext
 from mpreg_core.contracts.members import Address, Coordinates
 from mpreg_core.contracts.merge import MergeFunction
@@ -67,8 +68,9 @@ class NodeSettings:
     leads when that one is gone, and `primary_address` where that one listens. `seeds` are further addresses of members
     of the upper pool. `capacity` bounds the children a hub takes (0 = no bound). `seed` feeds every random stream.
     `started_ms` is the wall clock at the process's start. `records` are the journals as they were found, by name;
-    `durable` says that there is a place for journals, `open_to_all` that clients may come from other hosts,
-    `check_commands` that clusters may be checked by commands on this host.
+    `durable` says that there is a place for journals, `check_commands` that clusters may be checked by commands on
+    this host. `authenticator` says who bears a client's token; without one clients of this host are taken, and with
+    `open_to_all` those of others as well.
     `goes_home` says whether it goes back to `parent` when that one returns.
     `merges` are the functions of `custom` policies by name.
     """
@@ -93,6 +95,7 @@ class NodeSettings:
     records: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     durable: bool = True
     open_to_all: bool = False
+    authenticator: Authenticator | None = None
     goes_home: bool = True
     check_commands: bool = False
     merges: Mapping[str, MergeFunction] = field(default_factory=dict)

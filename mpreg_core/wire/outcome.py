@@ -3,6 +3,7 @@
 from mpreg_core.errors import (
     BudgetSpentError,
     ConflictError,
+    ForbiddenError,
     HandlerError,
     InvalidInputError,
     MpregError,
@@ -14,14 +15,16 @@ from mpreg_core.errors import (
     ProposalError,
     RequestError,
     RequestTimeoutError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
 _ERRORS: dict[str, type[MpregError]] = {
     error.code: error
     for error in (
-        BudgetSpentError, ConflictError, HandlerError, InvalidInputError, NoQuorumError, NoRouteError, NotFoundError,
-        OverloadedError, PayloadTooLargeError, ProposalError, RequestError, RequestTimeoutError, UnavailableError,
+        BudgetSpentError, ConflictError, ForbiddenError, HandlerError, InvalidInputError, NoQuorumError, NoRouteError,
+        NotFoundError, OverloadedError, PayloadTooLargeError, ProposalError, RequestError, RequestTimeoutError,
+        UnauthenticatedError, UnavailableError,
     )
 }  # fmt: skip
 

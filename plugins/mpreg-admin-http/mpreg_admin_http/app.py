@@ -15,7 +15,7 @@ from mpreg_admin_http.backend import Backend
 from mpreg_admin_http.call import Call, decode_body, decode_query, read_body
 from mpreg_admin_http.errors import HEADERS, HttpError, error_response
 from mpreg_admin_http.route import Answer, AnyRoute
-from mpreg_core import MpregError, did_you_mean
+from mpreg_core import ANYBODY, MpregError, did_you_mean
 
 _log = logging.getLogger(__name__)
 
@@ -59,9 +59,12 @@ def _endpoint(methods: dict[str, AnyRoute], backend: Backend) -> Callable[[Reque
 
 
 async def _answer(route: AnyRoute, backend: Backend, request: Request) -> Response:
+    identity = ANYBODY if route.role == "none" else backend.identify(request.headers)
+    if route.role != "none":
+        identity.require(route.role, f"{route.method} {route.path}")
     query = decode_query(request, route.query)
     body = decode_body(await read_body(request), route.body)
-    result = await route.handler(Call(backend, request.path_params, query, body, request.headers))
+    result = await route.handler(Call(backend, identity, request.path_params, query, body, request.headers))
     if isinstance(result, Response):
         return result
     status, content = (result.status, result.content) if isinstance(result, Answer) else (route.status, result)

@@ -1,14 +1,15 @@
 """What every handler works with: the node and what the service keeps beside it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
 
 from mpreg_admin_http.ring import EventRing
-from mpreg_core import MpregError, NodeApi, ServiceContext
+from mpreg_core import ANYBODY, Identity, MpregError, NodeApi, ServiceContext
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,14 @@ class Backend:
     def node(self) -> NodeApi:
         """The node."""
         return self.context.node
+
+    def identify(self, headers: Mapping[str, str]) -> Identity:
+        """Who asks, by the bearer token (RFC 6750, 2.1). Raises `UnauthenticatedError`, `ForbiddenError`."""
+        authenticator = self.context.authenticator
+        if authenticator is None:
+            return ANYBODY
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return authenticator.identify(token.strip() if scheme.lower() == "bearer" else "", time.time_ns() // 1_000_000)
 
     async def launch(self, command: Callable[[], Awaitable[None]]) -> None:
         """Begin a command that may take long (a drain waits for running requests); it outlives the call.

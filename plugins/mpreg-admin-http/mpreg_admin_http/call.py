@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from mpreg_admin_http.backend import Backend
 from mpreg_admin_http.errors import HttpError
-from mpreg_core import InvalidInputError, NodeApi, UnavailableError, did_you_mean
+from mpreg_admin_http.sse import EventStream, Source
+from mpreg_core import Identity, InvalidInputError, NodeApi, UnavailableError, did_you_mean
 from mpreg_core.limits import HTTP_BODY_BYTES_MAX
 
 QueryT = TypeVar("QueryT", bound=Struct)
@@ -29,9 +30,10 @@ _UNKNOWN = re.compile(r"unknown field `(.*)`$")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[QueryT, BodyT]):
-    """One request. `path` are the route's parameters, `headers` go by lower-case names."""
+    """One request. `identity` is who asks, `path` are the route's parameters, `headers` go by lower-case names."""
 
     backend: Backend
+    identity: Identity
     path: Mapping[str, str]
     query: QueryT
     body: BodyT
@@ -41,6 +43,10 @@ class Call(Generic[QueryT, BodyT]):
     def node(self) -> NodeApi:
         """The node."""
         return self.backend.node
+
+    def stream(self, source: Source) -> EventStream:
+        """An answer that goes on while whoever asked may read it."""
+        return EventStream(source, self.backend.stopping, self.identity.expires_ms)
 
     @property
     def last_event_id(self) -> str:

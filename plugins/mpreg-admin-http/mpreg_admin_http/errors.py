@@ -12,6 +12,8 @@ STATUS_OF: Mapping[str, int] = {
     "invalid_configuration": 400,
     "protocol": 400,
     "unknown_strategy": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
     "forbidden_origin": 403,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -67,6 +69,8 @@ def error_response(error: MpregError) -> Response:
     """The answer that tells of an error."""
     status = STATUS_OF.get(error.code, 500)
     headers = HEADERS | dict(error.headers if isinstance(error, HttpError) else {})
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
     if status == 503 and error.retryable:
         headers["retry-after"] = "1"
     return Response(error_body(error), status, headers, "application/json")

@@ -40,7 +40,10 @@ def document(routes: Sequence[AnyRoute]) -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "mpreg node", "version": __version__, "license": {"name": "Apache-2.0"}},
         "paths": paths,
-        "components": {"schemas": types.components},
+        "components": {
+            "schemas": types.components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
     }
 
 
@@ -77,6 +80,7 @@ def _operation(route: AnyRoute, types: _Types, error: Schema) -> Schema:
         "summary": route.summary,
         "tags": [words[1] if words[0] == "api" else words[0]],
         "x-mpreg-role": route.role,
+        "security": [] if route.role == "none" else [{"bearer": []}, {}],
         "parameters": _parameters(route, types),
         "responses": {
             **{str(status): answer for status in (route.status, *route.others)},

@@ -10,7 +10,7 @@ from anyio.abc import TaskStatus
 
 from mpreg_admin_http.app import build_app
 from mpreg_admin_http.backend import Backend
-from mpreg_admin_http.exposure import allowed_hosts, refuse_exposure, refuse_unchecked_tokens, serves_anybody
+from mpreg_admin_http.exposure import allowed_hosts, refuse_exposure, serves_anybody
 from mpreg_admin_http.guard import Guard
 from mpreg_admin_http.metrics_page import metrics_routes
 from mpreg_admin_http.options import AdminHttpOptions
@@ -30,9 +30,7 @@ async def run(
 
     Raises before it has started: `ConfigError` when strangers could reach it, `TransportError` when a port is taken.
     """
-    anybody = serves_anybody(context.config, options)
-    if not anybody:
-        refuse_unchecked_tokens(context.config)
+    reachable = context.authenticator is not None or serves_anybody(context.config, options)
     wanted = {"http": context.http, "metrics": context.metrics}
     with ExitStack() as sockets:
         listening: dict[str, tuple[socket.socket, frozenset[str] | None]] = {}
@@ -40,7 +38,7 @@ async def run(
             if endpoint is not None:
                 sock = sockets.enter_context(await bind(endpoint, _SETTING[name]))
                 bound = endpoint_of(sock)
-                if not anybody:
+                if not reachable:
                     refuse_exposure(bound, _SETTING[name])
                 listening[name] = sock, allowed_hosts(bound, endpoint.host)
         metrics = NodeMetrics(context.node, context.plugins)

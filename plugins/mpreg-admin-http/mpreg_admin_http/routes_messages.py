@@ -37,7 +37,7 @@ async def subscribe(call: Call[SubscribeQuery, Nothing]) -> EventStream:
             async for message in messages:
                 await sink.write(frame(json.encode(message)))
 
-    return EventStream(source, call.backend.stopping)
+    return call.stream(source)
 
 
 ROUTES: tuple[AnyRoute, ...] = (

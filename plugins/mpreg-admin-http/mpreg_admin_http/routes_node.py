@@ -124,7 +124,7 @@ async def events(call: Call[Nothing, Nothing]) -> EventStream:
                 await sink.write(frame(event_json(entry), id=ring.wire_id(entry.number)))
                 number = entry.number
 
-    return EventStream(source, call.backend.stopping)
+    return call.stream(source)
 
 
 Anything = dict[str, Json]

@@ -111,7 +111,7 @@ async def watch(call: Call[WatchQuery, Nothing]) -> EventStream:
                 await ring.wait(number)
             number = ring.last
 
-    return EventStream(source, call.backend.stopping)
+    return call.stream(source)
 
 
 def _revision(last_event_id: str) -> int | None:

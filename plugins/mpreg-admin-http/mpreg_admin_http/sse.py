@@ -1,5 +1,6 @@
 """Server-sent events (WHATWG HTML, 9.2): an answer that goes on until the client, its source or the node ends."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -7,10 +8,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mpreg_admin_http.errors import HEADERS, error_body, error_response
-from mpreg_core import MpregError
+from mpreg_core import MpregError, UnauthenticatedError
 
 HEARTBEAT_S = 15.0
 """A comment this often keeps proxies from closing a quiet stream, and finds clients that are gone."""
+
+LOOK_S = 60.0
+"""How often to look at the wall clock, which may be set, whether a token has expired."""
 
 DRAIN_S = 0.2
 """How long a client that does not read may hold up the end of its stream."""
@@ -49,11 +53,15 @@ Source = Callable[[Sink], Awaitable[None]]
 
 
 class EventStream(Response):
-    """Runs `source` until it returns, the client goes, or `stopping` is set: then the last event is `drain`."""
+    """Runs `source` until it returns, the client goes, or `stopping` is set: then the last event is `drain`.
 
-    def __init__(self, source: Source, stopping: anyio.Event) -> None:
+    At `expires_ms` of the wall clock, unless that is 0, the client's token has expired: the last event is an error.
+    """
+
+    def __init__(self, source: Source, stopping: anyio.Event, expires_ms: int = 0) -> None:
         self._source = source
         self._stopping = stopping
+        self._expires_ms = expires_ms
         self._failure: MpregError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +71,8 @@ class EventStream(Response):
             group.start_soon(_end_with_client, receive, group.cancel_scope)
             group.start_soon(_end_with_node, self._stopping, group.cancel_scope)
             group.start_soon(_heartbeats, sink)
+            if self._expires_ms:
+                group.start_soon(self._end_with_token, group.cancel_scope)
             if scope["method"] != "HEAD":
                 await self._run(sink)
             group.cancel_scope.cancel()
@@ -76,6 +86,12 @@ class EventStream(Response):
             elif self._stopping.is_set():
                 await sink.write(frame(b"{}", event="drain"))
             await sink.write(b"", more=False)
+
+    async def _end_with_token(self, scope: anyio.CancelScope) -> None:
+        while (left_s := self._expires_ms / 1000 - time.time()) > 0:
+            await anyio.sleep(min(left_s, LOOK_S))
+        self._failure = UnauthenticatedError("the token has expired; get another one")
+        scope.cancel()
 
     async def _run(self, sink: Sink) -> None:
         try:

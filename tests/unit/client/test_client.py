@@ -1,5 +1,6 @@
 """`mpreg_core.client` against real nodes over real sockets, on every backend."""
 
+import time
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -10,15 +11,18 @@ from mpreg_core.client import Client
 from mpreg_core.client.link import Link
 from mpreg_core.errors import (
     ConfigError,
+    ForbiddenError,
     HandlerError,
     InvalidInputError,
     NoRouteError,
     PayloadTooLargeError,
     RequestError,
     RequestTimeoutError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from mpreg_core.limits import REQUEST_BYTES_MAX
+from mpreg_core.security.tokens import LEEWAY_S, Tokens
 from mpreg_core.wire.client import Publish
 
 pytestmark = pytest.mark.anyio
@@ -314,3 +318,63 @@ async def test_a_message_that_is_no_json_is_refused_and_hurts_no_hub(node, paylo
             sent = await client.publish("orders.eu", 1)
             with anyio.fail_after(5):
                 assert await anext(messages) == sent
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+JWT = {"authentication": {"method": "jwt", "secret_key": SECRET, "issuer": "issuer"}}
+
+
+def token(role, expires_in_s=60):
+    return Tokens(SECRET, "issuer", "mpreg", {}).issue("test", role, int(time.time()), expires_in_s)
+
+
+async def test_a_hub_that_wants_tokens_takes_no_client_without_one(node):
+    hub = node("hub", "local", "us", security=JWT)
+    async with hub:
+        for wrong in ("", "a.b.c", token("operator", -60)):
+            with pytest.raises(UnauthenticatedError):
+                async with Client(port_of(hub), token=wrong):
+                    pass
+        async with Client(port_of(hub), token=token("viewer")) as client:
+            async with client.subscribe("a.#"):
+                with pytest.raises(ForbiddenError, match="publishing takes the role operator, and 'test' is viewer"):
+                    await client.publish("a.b", 1)
+            with pytest.raises(ForbiddenError):
+                await client.request("mpreg.echo", 1)
+            with pytest.raises(ForbiddenError):
+                await client.serve("double", double)
+
+
+async def test_a_client_comes_with_another_token_before_the_one_it_has_expires(node):
+    hub, issued = node("hub", "local", "us", security=JWT), []
+
+    def next_token():
+        issued.append(token("operator", expires_in_s=6 - LEEWAY_S if not issued else 60))  # good for 6 s, then for long
+        return issued[-1]
+
+    async with hub, Client(port_of(hub), token=next_token) as client:
+        await client.serve("double", double)
+        async with client.subscribe("a.#") as messages:
+            asked = 0
+            with anyio.fail_after(10):
+                while len(issued) < 2:
+                    assert (await client.request("double", 2)).payload["twice"] == 4
+                    asked += 1
+                    await anyio.sleep(0.02)
+                assert (await client.request("double", 2, idempotent=True)).payload["twice"] == 4
+                await client.publish("a.b", asked)
+                assert (await anext(messages)).payload == asked
+
+
+async def test_a_client_whose_token_has_expired_says_so_instead_of_waiting(node):
+    hub, issued = node("hub", "local", "us", security=JWT), []
+
+    def only_once():
+        issued.append(token("operator", expires_in_s=1 - LEEWAY_S) if not issued else "")
+        return issued[-1]
+
+    async with hub, Client(port_of(hub), token=only_once) as client:
+        assert (await client.request("mpreg.echo", 1)).payload == 1
+        await until(lambda: client.hub is None)
+        with pytest.raises(UnauthenticatedError):
+            await client.request("mpreg.echo", 1, timeout=0.3)

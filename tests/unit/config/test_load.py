@@ -46,11 +46,12 @@ def test_the_guides_production_file_is_valid_as_printed() -> None:
 
 
 def test_the_guides_security_file_is_valid_as_printed() -> None:
-    security = load_config(DATA / "security.yaml", env={"JWT_SECRET_KEY": "0123"}).security
+    secret = "01234567890123456789012345678901"
+    security = load_config(DATA / "security.yaml", env={"JWT_SECRET_KEY": secret}).security
     assert security.tls_enabled
     assert security.authentication is not None
     # A text although it looks like a number: the key's type decides.
-    assert security.authentication.secret_key == "0123"
+    assert security.authentication.secret_key == secret
     assert security.authentication.token_expiry == 3600
     assert security.authorization is not None
     assert security.authorization.operator_roles == ("federation_operator",)
@@ -265,6 +266,10 @@ def test_a_variable_takes_the_type_of_its_key(tmp_path: Path) -> None:
         (
             "security: {authentication: {method: jwt}}",
             "security.authentication.secret_key: expected the key that signs",
+        ),
+        (
+            "security: {authentication: {method: jwt, secret_key: hunter2}}",
+            "security.authentication.secret_key: expected at least 32 bytes (`openssl rand -base64 32`), got 7",
         ),
         (
             "security: {authentication: {secret_key: 12}}",

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from mpreg_core.contracts.access import Identity
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.errors import InvalidInputError
+from mpreg_core.errors import InvalidInputError, UnauthenticatedError
 from mpreg_core.limits import CLIENT_SUBSCRIPTIONS_MAX, REQUEST_BYTES_MAX
 from mpreg_core.node.actions import Transmit
 from mpreg_core.node.clients import SILENT_NS
@@ -109,6 +110,76 @@ def test_a_hello_may_be_refused_with_the_reason(hub, source, hello, code):
 def test_clients_of_other_hosts_are_taken_where_the_operator_says_so(hub):
     hub.core.state.settings = replace(hub.core.state.settings, open_to_all=True)
     assert hub.hears(FAR, HELLO) == [(FAR, ClientWelcome("l-us-1"))]
+
+
+class Guests:
+    """Knows its guests by name, as `Tokens` knows bearers: `role:seconds` is a token."""
+
+    def __init__(self, now_ms):
+        self.now_ms = now_ms
+
+    def identify(self, token, wall_ms):
+        role, _, expires_s = token.partition(":")
+        if not role:
+            raise UnauthenticatedError("expected a token, got none")
+        return Identity("guest", role, self.now_ms + int(expires_s) * 1000 if expires_s else 0)
+
+
+@pytest.fixture
+def guarded(hub):
+    """A hub that wants tokens."""
+    hub.core.state.settings = replace(hub.core.state.settings, authenticator=Guests(hub.core.state.wall_ms))
+    return hub
+
+
+def hello(token):
+    return ClientHello("test", 1, token)
+
+
+@pytest.mark.parametrize("source", [ME, FAR])
+def test_where_tokens_are_wanted_it_is_the_token_that_counts_not_the_host(guarded, source):
+    ((_, welcome),) = guarded.hears(source, HELLO)
+    assert (welcome.code, welcome.message) == ("unauthenticated", "expected a token, got none")
+    assert guarded.hears(source, hello("viewer")) == [(source, ClientWelcome("l-us-1"))]
+
+
+MAY = {
+    "viewer": {Subscribe},
+    "operator": {Subscribe, Ask, Offer, Publish},
+    "admin": {Subscribe, Ask, Offer, Publish},
+}
+
+
+@pytest.mark.parametrize("role", MAY)
+@pytest.mark.parametrize(
+    "message",
+    [Ask(5, "nobody", b"1", 50), Offer(5, "s"), Publish(5, "t", b"1"), Subscribe(5, "t")],
+    ids=lambda m: type(m).__name__,
+)
+def test_what_a_client_may_say_depends_on_its_role(guarded, role, message):
+    guarded.hears(ME, hello(role))
+    ((_, answer),) = guarded.hears(ME, message)
+    assert answer.number == 5
+    assert (answer.code == "forbidden") == (type(message) not in MAY[role])
+    if answer.code == "forbidden":
+        assert "takes the role operator, and 'guest' is viewer" in answer.message
+        assert guarded.core.state.counters["mpreg_clients_forbidden_total", ()] == 1
+
+
+def test_a_client_is_asked_to_connect_anew_before_its_token_expires_and_is_let_go_then(guarded):
+    guarded.hears(ME, hello("operator:20"))
+    guarded.hears(OTHER, hello("operator"))
+    begun_ns, told = guarded.fed.world.now_ns, []
+    for second in range(25):
+        actions = guarded.core.on_deadline(begun_ns + second * NS_PER_S)
+        told += [(second, source, type(message)) for source, message in guarded.to_clients(actions)]
+    assert told == [(15, ME, MoveOn), (20, ME, ClientWelcome)]
+    assert guarded.hears(ME, Ping()) == [(ME, Pong(False))]
+    assert len(guarded.core.clients) == 1
+
+
+def test_a_client_that_comes_with_a_token_about_to_expire_is_not_sent_round_in_circles(guarded):
+    assert guarded.hears(ME, hello("operator:3")) == [(ME, ClientWelcome("l-us-1"))]
 
 
 def test_a_draining_node_sends_its_clients_on_and_takes_no_new_ones(hub):

@@ -20,6 +20,7 @@ from mpreg_admin_http.ring import EventRing
 from mpreg_admin_http.routes import ROUTES
 from mpreg_core import (
     Address,
+    Authenticator,
     Candidate,
     Check,
     Cluster,
@@ -322,13 +323,19 @@ def node() -> FakeNode:
 
 
 @pytest.fixture
-def context_of() -> Callable[..., ServiceContext]:
+def authenticator() -> Authenticator | None:
+    """Who knows the bearers of tokens; a module that wants tokens has a fixture of its own."""
+    return None
+
+
+@pytest.fixture
+def context_of(authenticator: Authenticator | None) -> Callable[..., ServiceContext]:
     def make(
         node: FakeNode, *, host: str = "127.0.0.1", ports: Mapping[str, int] | None = None, **config: Json
     ) -> ServiceContext:
         plugins: Json = [{"name": "swim", "distribution": "mpreg-detector-swim", "version": "0.1.0"}]
         http, metrics = (Endpoint(host, (ports or {}).get(name, 0)) for name in ("http", "metrics"))
-        return ServiceContext(node, http, metrics, config, plugins)
+        return ServiceContext(node, http, metrics, config, plugins, authenticator)
 
     return make
 

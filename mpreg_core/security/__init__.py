@@ -1,0 +1,1 @@
+"""Who may do what: tokens, certificates, and the roles they give."""
