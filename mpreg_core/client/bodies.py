@@ -2,20 +2,22 @@
 
 A body is opened by an ordinary request for its service, which finds the best place. Its parts are idempotent requests
 to a private service at the node that answered: each is answered when it found room, and so many are under way at once;
-that is the flow control, from end to end. The last one is answered with what the handler returned.
+that is the flow control, from end to end. The last one is answered with what the handler returned; if that is a body
+itself, its parts are asked for in the same way.
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from typing import Any, Protocol, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from typing import Protocol, TypeAlias
 from uuid import uuid4
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
-from msgspec import Struct
 
+from mpreg_core.client.parts import AHEAD, IDLE_S, Ended, Fetch, Open, Opened, Part, pieces
+from mpreg_core.client.reply_bodies import Outgoing, ReplyBody
 from mpreg_core.contracts.api import Body, Handler, Json, Reply, Request
 from mpreg_core.errors import (
     HandlerError,
@@ -29,16 +31,10 @@ from mpreg_core.errors import (
 )
 from mpreg_core.limits import BODIES_OPEN_MAX, BODY_BYTES_MAX
 
-PART_BYTES = 256 * 1024
-AHEAD = 4
-"""Parts under way at once, and parts that wait for the handler at most."""
-
 REMEMBERED_MAX = 1_024
 STOP_S = 1.0
-IDLE_S = 30.0
-"""A body whose next part does not come for so long is given up."""
 
-BodyHandler: TypeAlias = Callable[[Request, AsyncIterator[bytes]], Awaitable[Json]]
+BodyHandler: TypeAlias = Callable[[Request, AsyncIterator[bytes]], Awaitable[Json | AsyncIterator[bytes]]]
 
 
 class Asks(Protocol):
@@ -63,29 +59,6 @@ class Serves(Protocol):
         ...
 
 
-class Open(Struct, forbid_unknown_fields=True):
-    """Begins a body; `payload` is what the handler's request has."""
-
-    body_follows: bool
-    payload: Any
-
-
-class Opened(Struct):
-    """Where its parts go."""
-
-    body: str
-    parts: str
-
-
-class Part(Struct, forbid_unknown_fields=True):
-    """One part, in base64 on the wire. The `last` one has no data."""
-
-    body: str
-    number: int
-    data: bytes = b""
-    last: bool = False
-
-
 class Incoming:
     """A body at its handler: parts that came and were not taken yet, by number."""
 
@@ -96,7 +69,9 @@ class Incoming:
         self._came = anyio.Event()
         self._taken = anyio.Event()
         self.ended = anyio.Event()
-        self.result: Json = None
+        self.over = False  # nothing runs for it any more
+        self.result = Ended(None)
+        self.outgoing: Outgoing | None = None
         self.error: MpregError | None = None
 
     async def put(self, part: Part) -> None:
@@ -139,6 +114,17 @@ class Incoming:
         taken, self._taken = self._taken, anyio.Event()
         taken.set()
 
+    def end(self, result: "Ended | MpregError") -> None:
+        """The handler has returned, or raised; or the reply that it returned broke off."""
+        if self.outgoing is not None and isinstance(result, MpregError):
+            self.outgoing.fail(result)
+        elif isinstance(result, MpregError):
+            self.error = result
+        else:
+            self.result = result
+        self.ended.set()
+        self.wake()
+
 
 class BodyServer:
     """The open bodies of one service at one server."""
@@ -156,7 +142,7 @@ class BodyServer:
         except msgspec.ValidationError as error:
             why = f"{request.service} takes a body in parts: ask with mpreg_core.client.request_body ({error})"
             raise InvalidInputError(why) from None
-        is_full = sum(not incoming.ended.is_set() for incoming in self._open.values()) >= BODIES_OPEN_MAX
+        is_full = sum(not incoming.over for incoming in self._open.values()) >= BODIES_OPEN_MAX
         if is_full or len(self._open) >= REMEMBERED_MAX:
             raise OverloadedError(f"{BODIES_OPEN_MAX} bodies are open here")
         self._open[request.id] = incoming = Incoming()
@@ -166,24 +152,34 @@ class BodyServer:
     async def _run(self, request: Request, incoming: Incoming) -> None:
         try:
             async with aclosing(incoming.read()) as body:
-                incoming.result = await self._handler(request, body)
+                result = await self._handler(request, body)
+            if isinstance(result, AsyncIterator):
+                incoming.outgoing = Outgoing()
+                incoming.end(Ended(None, body_follows=True))
+                await incoming.outgoing.fill(request.id, result)
+            else:
+                incoming.end(Ended(result))
         except MpregError as error:
-            incoming.error = error
+            incoming.end(error)
         except Exception as error:  # user code: its caller is told
-            incoming.error = HandlerError(f"{type(error).__name__}: {error}")
+            incoming.end(HandlerError(f"{type(error).__name__}: {error}"))
         finally:
-            incoming.ended.set()
-            incoming.wake()
+            incoming.over = True
             with anyio.move_on_after(IDLE_S):
                 await anyio.sleep_forever()  # the last part may be asked for again
             del self._open[request.id]
 
     async def take(self, request: Request) -> Json:
-        """A part came."""
-        part = msgspec.convert(request.payload, Part)
-        incoming = self._open.get(part.body)
+        """A part came, or one of the reply is asked for."""
+        asked = msgspec.convert(request.payload, Part | Fetch)
+        incoming = self._open.get(asked.body)
         if incoming is None:
-            raise NotFoundError(f"no body {part.body!r} is open here: it is over, or this server is another one")
+            raise NotFoundError(f"no body {asked.body!r} is open here: it is over, or this server is another one")
+        answer = await (self._give(incoming, asked) if isinstance(asked, Fetch) else self._keep(incoming, asked))
+        encoded: Json = msgspec.to_builtins(answer)
+        return encoded
+
+    async def _keep(self, incoming: Incoming, part: Part) -> Ended | None:
         await incoming.put(part)
         if not part.last:
             return None
@@ -192,25 +188,35 @@ class BodyServer:
             raise incoming.error
         return incoming.result
 
+    async def _give(self, incoming: Incoming, fetch: Fetch) -> Part | None:
+        if incoming.outgoing is None:
+            raise InvalidInputError(f"the reply to {fetch.body!r} is no body")
+        if fetch.stop:
+            incoming.outgoing.stop()
+            return None
+        return await incoming.outgoing.give(fetch.number)
+
 
 @asynccontextmanager
 async def serving_body(server: Serves, service: str, handler: BodyHandler) -> AsyncIterator[None]:
-    """Serve a service that takes bodies in parts, while the context is open.
+    """Serve a service that takes or gives bodies in parts, while the context is open.
 
-    The handler gets the request and the body's parts in order, and returns the reply's payload. Leaving the context
-    cancels the handlers that run.
+    The handler gets the request and its body's parts in order, and returns the reply's payload, or an iterator over the
+    parts of a body of up to `BODY_BYTES_MAX`, which is closed when its reader is gone. Leaving the context cancels the
+    handlers that run.
     """
-    async with anyio.create_task_group() as tasks:
-        bodies = BodyServer(handler, tasks)
-        await server.serve(bodies.parts, bodies.take)
-        await server.serve(service, bodies.open)
-        try:
-            yield
-        finally:
-            with anyio.move_on_after(STOP_S, shield=True), suppress(UnavailableError, RequestTimeoutError):
-                for each in (service, bodies.parts):
-                    await server.stop_serving(each)
-            tasks.cancel_scope.cancel()
+    with _alone():
+        async with anyio.create_task_group() as tasks:
+            bodies = BodyServer(handler, tasks)
+            await server.serve(bodies.parts, bodies.take)
+            await server.serve(service, bodies.open)
+            try:
+                yield
+            finally:
+                with anyio.move_on_after(STOP_S, shield=True), suppress(UnavailableError, RequestTimeoutError):
+                    for each in (service, bodies.parts):
+                        await server.stop_serving(each)
+                tasks.cancel_scope.cancel()
 
 
 async def request_body(
@@ -226,53 +232,105 @@ async def request_body(
 
     `timeout` is for all of it. Raises as `request` does, and what the handler raised as `HandlerError`.
     """
-    deadline = time.monotonic() + timeout
-    begin: Json = {"body_follows": True, "payload": payload}
-    answer = await asker.request(service, begin, target=target, timeout=timeout)
-    opened = msgspec.convert(answer.payload, Opened)
-    under_way = anyio.Semaphore(AHEAD)
+    exchange = await Exchange.open(asker, service, payload, target, timeout)
+    reply, is_body = await exchange.send(body)
+    if is_body:
+        await exchange.stop()
+        raise InvalidInputError(f"{service} replies with a body in parts: ask with mpreg_core.client.reply_body")
+    return reply
 
-    async def send(part: Part) -> Reply:
-        left_s = max(0.001, deadline - time.monotonic())
-        sent = msgspec.to_builtins(part)
-        return await asker.request(opened.parts, sent, target=answer.served_by, timeout=left_s, idempotent=True)
 
-    async def send_and_release(part: Part) -> None:
-        try:
-            await send(part)
-        finally:
-            under_way.release()
+@asynccontextmanager
+async def reply_body(
+    asker: Asks,
+    service: str,
+    payload: Json = None,
+    body: AsyncIterator[bytes] | Iterable[bytes] = (),
+    *,
+    target: str | None = None,
+    timeout: float = 60.0,
+) -> AsyncIterator[ReplyBody]:
+    """Ask a service whose reply is a body: iterate over its parts in order while the context is open.
 
-    number = 0
+    It is sent as it is read, so much ahead. `timeout` is for all of it, the reading included. Raises as `request_body`
+    does; an error that the handler has midway comes from the iteration.
+    """
+    exchange = await Exchange.open(asker, service, payload, target, timeout)
+    reply, is_body = await exchange.send(body)
+    with _alone():
+        async with anyio.create_task_group() as tasks:
+            parts = ReplyBody(reply, exchange.fetch if is_body else None, tasks)
+            try:
+                yield parts
+            finally:
+                if not parts.ended:
+                    await exchange.stop()
+                tasks.cancel_scope.cancel()
+
+
+class Exchange:
+    """One body on its way, and the reply's: at its caller."""
+
+    def __init__(self, asker: Asks, timeout_s: float) -> None:
+        self._asker = asker
+        self._begun = time.monotonic()
+        self._timeout_s = timeout_s
+        self._body = self._parts = self._server = ""
+
+    @classmethod
+    async def open(cls, asker: Asks, service: str, payload: Json, target: str | None, timeout_s: float) -> "Exchange":
+        """Find the server."""
+        exchange = cls(asker, timeout_s)
+        begin: Json = {"body_follows": True, "payload": payload}
+        answer = await asker.request(service, begin, target=target, timeout=timeout_s)
+        opened = msgspec.convert(answer.payload, Opened)
+        exchange._body, exchange._parts, exchange._server = opened.body, opened.parts, answer.served_by
+        return exchange
+
+    async def send(self, body: AsyncIterator[bytes] | Iterable[bytes]) -> tuple[Reply, bool]:
+        """All of the body: the reply, and whether a body of its own is to follow."""
+        under_way = anyio.Semaphore(AHEAD)
+
+        async def send_and_release(part: Part) -> None:
+            try:
+                await self._ask(part)
+            finally:
+                under_way.release()
+
+        number = 0
+        with _alone():
+            async with anyio.create_task_group() as tasks, aclosing(pieces(body)) as parts:
+                async for data in parts:
+                    await under_way.acquire()
+                    tasks.start_soon(send_and_release, Part(self._body, number, data))
+                    number += 1
+        reply = await self._ask(Part(self._body, number, last=True))
+        ended = msgspec.convert(reply.payload, Ended)
+        seconds = round(time.monotonic() - self._begun, 6)
+        return Reply(ended.payload, reply.served_by, reply.path, seconds), ended.body_follows
+
+    async def fetch(self, number: int) -> Part:
+        """A part of the reply."""
+        return msgspec.convert((await self._ask(Fetch(self._body, number))).payload, Part)
+
+    async def stop(self) -> None:
+        """No more of the reply, in as much time as that may take."""
+        with anyio.move_on_after(STOP_S, shield=True), suppress(MpregError):
+            await self._ask(Fetch(self._body, 0, stop=True))
+
+    async def _ask(self, message: Part | Fetch) -> Reply:
+        left_s = max(0.001, self._begun + self._timeout_s - time.monotonic())
+        sent = msgspec.to_builtins(message)
+        return await self._asker.request(self._parts, sent, target=self._server, timeout=left_s, idempotent=True)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """An error comes out as it is, not wrapped by the tasks around it."""
     try:
-        async with anyio.create_task_group() as tasks, aclosing(_pieces(body)) as pieces:
-            async for data in pieces:
-                await under_way.acquire()
-                tasks.start_soon(send_and_release, Part(opened.body, number, data))
-                number += 1
+        yield
     except BaseExceptionGroup as group:
         raise _first(group) from None
-    reply = await send(Part(opened.body, number, last=True))
-    return Reply(reply.payload, reply.served_by, reply.path, round(timeout - (deadline - time.monotonic()), 6))
-
-
-async def _pieces(body: AsyncIterator[bytes] | Iterable[bytes]) -> AsyncGenerator[bytes]:
-    async with aclosing(_chunks(body)) as chunks:
-        async for chunk in chunks:
-            for at in range(0, len(chunk), PART_BYTES):
-                yield chunk[at : at + PART_BYTES]
-
-
-async def _chunks(body: AsyncIterator[bytes] | Iterable[bytes]) -> AsyncGenerator[bytes]:
-    if isinstance(body, AsyncIterator):
-        async with AsyncExitStack() as stack:
-            if isinstance(body, AsyncGenerator):
-                await stack.enter_async_context(aclosing(body))
-            async for chunk in body:
-                yield chunk
-    else:
-        for chunk in body:
-            yield chunk
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

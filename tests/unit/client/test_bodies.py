@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import pytest
 
-from mpreg_core.client import Client, bodies, request_body, serving_body
-from mpreg_core.client.bodies import AHEAD, PART_BYTES
+from mpreg_core.client import Client, bodies, reply_bodies, reply_body, request_body, serving_body
+from mpreg_core.client.parts import AHEAD, PART_BYTES
 from mpreg_core.errors import HandlerError, InvalidInputError, NoRouteError, PayloadTooLargeError, RequestTimeoutError
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +180,137 @@ async def test_nobody_there_is_no_route(node):
     async with hub_and_client(node) as (_, asker):
         with pytest.raises(NoRouteError):
             await request_body(asker, "nobody", [b"x"])
+
+
+async def fetched(asker, service, *args, **more):
+    async with reply_body(asker, service, *args, **more) as parts:
+        return b"".join([part async for part in parts])
+
+
+@pytest.fixture(params=["a node serves", "a client serves"])
+async def copier(request, node):
+    """Who asks `copy`, whose reply is what it was sent, as many times as its payload says."""
+
+    async def copy(request, body):
+        whole = b"".join([part async for part in body])
+
+        async def copies():
+            for _ in range(request.payload):
+                yield whole
+
+        return copies()
+
+    async with (
+        hub_and_client(node) as (hub, asker),
+        Client(hub.status().node.routing) as other,
+        serving_body(hub if request.param == "a node serves" else other, "copy", copy),
+    ):
+        yield asker
+
+
+@pytest.mark.parametrize(("body", "times"), [([b"ab", b"c"], 3), ([BIG], 2), ([], 1), ([b"x"], 0), ([b"x"], 100)])
+async def test_a_reply_arrives_whole_and_in_order(copier, body, times):
+    assert await fetched(copier, "copy", times, body) == b"".join(body) * times
+
+
+async def test_a_reply_body_is_asked_for_as_such(copier, client):
+    with pytest.raises(InvalidInputError, match=r"ask with mpreg_core\.client\.reply_body"):
+        await request_body(copier, "copy", [b"x"], 2)
+    async with reply_body(client, "digest", "name", [b"x"]) as parts:
+        assert [part async for part in parts] == []
+        assert parts.reply.payload["name"] == "name"
+
+
+async def test_the_handler_waits_for_the_reader_and_is_closed_when_that_leaves(node):
+    made, closed = [0], anyio.Event()
+
+    async def source():
+        try:
+            while True:
+                made[0] += 1
+                yield b"x" * 1000
+        finally:
+            closed.set()
+
+    async def endless(request, body):
+        return source()
+
+    async with hub_and_client(node) as (hub, asker), serving_body(hub, "endless", endless):
+        async with reply_body(asker, "endless") as parts:
+            assert len(await anext(parts)) == 1000
+            await anyio.wait_all_tasks_blocked()
+            assert made[0] <= 1 + 3 * AHEAD
+            assert not closed.is_set()
+        with anyio.fail_after(5):
+            await closed.wait()
+
+
+async def leave_after_one(asker, service):
+    async with reply_body(asker, service) as parts:
+        await anext(parts)
+        raise ValueError("enough")
+
+
+async def test_a_reader_that_leaves_ends_a_handler_that_has_nothing_to_say(node):
+    closed = anyio.Event()
+
+    async def silent(request, body):
+        async def source():
+            try:
+                yield b"x"
+                await anyio.sleep_forever()
+            finally:
+                closed.set()
+
+        return source()
+
+    async with hub_and_client(node) as (hub, asker), serving_body(hub, "silent", silent):
+        with pytest.raises(ValueError, match="enough"):
+            await leave_after_one(asker, "silent")
+        with anyio.fail_after(5):
+            await closed.wait()
+
+
+async def test_a_reply_that_breaks_off_says_why(node, monkeypatch):
+    async def breaks(request, body):
+        async def source():
+            yield b"x" * 10
+            raise ValueError("out of paper")
+
+        return source()
+
+    async with hub_and_client(node) as (hub, asker), serving_body(hub, "breaks", breaks):
+        with pytest.raises(HandlerError, match="ValueError: out of paper"), anyio.fail_after(5):
+            await fetched(asker, "breaks")
+
+
+async def test_a_reply_over_the_limit_breaks_off(copier, monkeypatch):
+    monkeypatch.setattr(reply_bodies, "BODY_BYTES_MAX", 1_000_000)
+    with pytest.raises(PayloadTooLargeError, match="a reply of at most 1000000 bytes"), anyio.fail_after(5):
+        await fetched(copier, "copy", 200, [b"x" * 10_000])
+
+
+async def test_a_reply_that_nobody_reads_is_given_up(node, monkeypatch):
+    monkeypatch.setattr(reply_bodies, "IDLE_S", 0.1)
+    closed = anyio.Event()
+
+    async def endless(request, body):
+        async def source():
+            try:
+                while True:
+                    yield b"x"
+            finally:
+                closed.set()
+
+        return source()
+
+    async with (
+        hub_and_client(node) as (hub, asker),
+        serving_body(hub, "endless", endless),
+        reply_body(asker, "endless") as parts,
+    ):
+        await anext(parts)
+        with anyio.fail_after(5):
+            await closed.wait()
+        with pytest.raises(RequestTimeoutError, match="nobody asked for part"):
+            [part async for part in parts]
