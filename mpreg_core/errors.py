@@ -9,11 +9,16 @@ from difflib import get_close_matches
 
 
 class MpregError(Exception):
-    """Base of all errors. `where` names the file and key path, node, peer or pool concerned."""
+    """Base of all errors. `where` names the file and key path, node, peer or pool concerned.
+
+    `retryable`: the same call may succeed later, after `retry_after_s` where that is known. `definite`: the operation
+    certainly took no effect.
+    """
 
     code = "internal"
     retryable = False
     definite = True
+    retry_after_s = 0.0
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(message)
@@ -100,6 +105,7 @@ class NoRouteError(RequestError):
 
     code = "no_route"
     definite = True
+    retry_after_s = 0.0
 
 
 class BudgetSpentError(RequestError):
@@ -108,6 +114,7 @@ class BudgetSpentError(RequestError):
     code = "budget_spent"
     retryable = False
     definite = True
+    retry_after_s = 0.0
 
 
 class RequestTimeoutError(RequestError):
@@ -117,10 +124,12 @@ class RequestTimeoutError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """A queue at `where` is full. The request was not delivered; wait before the retry."""
+    """A queue at `where` is full. The request was not delivered; wait `retry_after_s` before the retry."""
 
     code = "overloaded"
     definite = True
+    retry_after_s = 1.0
+    retry_after_s = 0.0
 
 
 class HandlerError(RequestError):

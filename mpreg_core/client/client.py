@@ -50,7 +50,7 @@ from mpreg_core.wire.client import (
     Subscribe,
     Took,
 )
-from mpreg_core.wire.outcome import error_of
+from mpreg_core.wire.outcome import error_in, error_of
 from mpreg_core.wire.payload import decode_payload, encode_payload
 
 PING_S = 10.0
@@ -172,7 +172,7 @@ class Client:
         answer = await self._outcome(ask, timeout + SPARE_S, again=idempotent)
         assert isinstance(answer, Answer)
         if answer.code:
-            raise error_of(answer.code, answer.message, answer.where, delivered=answer.delivered)
+            raise error_in(answer)
         return Reply(decode_payload(answer.payload), answer.where, answer.path, round(time.monotonic() - begun, 6))
 
     async def publish(self, topic: str, payload: Json, *, at_least_once: bool = False, timeout: float = 5.0) -> Message:

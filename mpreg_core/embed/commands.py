@@ -35,7 +35,7 @@ from mpreg_core.node.pending import Outcome, check_hedge
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.driver import Driver, Waiter
 from mpreg_core.units import ns, seconds
-from mpreg_core.wire.outcome import error_of
+from mpreg_core.wire.outcome import error_in
 from mpreg_core.wire.payload import decode_payload, encode_payload
 
 DURABLE_TIMEOUT_S = 10.0
@@ -94,7 +94,7 @@ class Commands:
         assert isinstance(outcome, Outcome)
         reply = outcome.reply
         if reply.code:
-            raise error_of(reply.code, reply.message, reply.where, delivered=reply.delivered)
+            raise error_in(reply)
         return Reply(decode_payload(reply.payload), reply.where, reply.path, round(seconds(outcome.duration_ns), 6))
 
     # state

@@ -55,6 +55,7 @@ from mpreg_core.wire.client import (
     QueueDelivery,
     Subscribe,
     Took,
+    answer_of,
 )
 from mpreg_core.wire.codec import FrameEncoder, FrameError
 from mpreg_core.wire.control import TookCustody
@@ -177,10 +178,7 @@ class Clients:
             session = self._sessions.get(source)
             if session is not None:
                 session.asked.pop(ask.number, None)
-                answer = Answer(
-                    ask.number, reply.code, reply.payload, reply.where, reply.path, reply.message, reply.delivered
-                )
-                self._send(source, answer)
+                self._send(source, answer_of(ask.number, reply))
 
         budget_ms = ask.budget_ms
         if not 0 < budget_ms <= REQUEST_TIMEOUT_S_MAX * 1000 or len(ask.payload) > REQUEST_BYTES_MAX:

@@ -7,9 +7,12 @@ from msgspec import Struct
 from mpreg_core.errors import InvalidInputError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import REQUEST_TIMEOUT_S_MAX
+from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
 HEDGE_S_MIN = 0.001
+STAYS_COUNTED = 256
+RETRY_AFTER_MS_MIN, RETRY_AFTER_MS_MAX = 50, 5_000
 
 
 class Pending(Struct):
@@ -51,6 +54,22 @@ class Pending(Struct):
             message=message,
             delivered=delivered,
         )
+
+
+class Stays:
+    """How long requests stay at this node, on average of the last ones."""
+
+    def __init__(self) -> None:
+        self._mean_ns = 0.0
+
+    def note(self, duration_ns: int) -> None:
+        """One has ended."""
+        self._mean_ns += (duration_ns - self._mean_ns) / STAYS_COUNTED
+
+    @property
+    def retry_after_ms(self) -> int:
+        """When those that are here now will have made room."""
+        return round(min(RETRY_AFTER_MS_MAX, max(RETRY_AFTER_MS_MIN, self._mean_ns / NS_PER_MS)))
 
 
 class Outcome(Struct, frozen=True):

@@ -22,7 +22,7 @@ from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUESTS_PENDING_MAX
 from mpreg_core.node.actions import Abandon, Invoke
 from mpreg_core.node.holding import Holding
 from mpreg_core.node.locating import Locating, Place
-from mpreg_core.node.pending import Outcome, Pending
+from mpreg_core.node.pending import Outcome, Pending, Stays
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS
@@ -48,6 +48,7 @@ class Requests:
         self._deadlines: list[tuple[int, str]] = []
         self._answered: OrderedDict[str, ReplyFrame] = OrderedDict()
         self._holding = holding
+        self._stays = Stays()
         self._sequence = 0
         self.hand_to_client: Callable[[Invoke], bool] = lambda invoke: False
         self.over: Callable[[str], None] = lambda call: None
@@ -337,7 +338,8 @@ class Requests:
 
     def _admit(self, pending: Pending) -> bool:
         if len(self._pending) >= REQUESTS_PENDING_MAX:
-            self._refuse(pending, "overloaded", f"{REQUESTS_PENDING_MAX} requests wait here", keep=False)
+            full = pending.reply(self._state.id, "overloaded", f"{REQUESTS_PENDING_MAX} requests wait here")
+            self._answer(pending, structs.replace(full, retry_after_ms=self._stays.retry_after_ms))
             return False
         self._pending[pending.frame.id] = pending
         if pending.frame.hedge_ms > 0 and pending.frame.idempotent:
@@ -354,6 +356,7 @@ class Requests:
 
     def _finish(self, pending: Pending, reply: ReplyFrame) -> None:
         self._pending.pop(reply.id, None)
+        self._stays.note(self._state.now_ns - pending.started_ns)
         if reply.code not in _RETRIED:
             self._holding.answered(pending.frame)
         if pending.running:

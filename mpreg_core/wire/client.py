@@ -7,6 +7,7 @@ appended, with defaults.
 from msgspec import Struct
 
 from mpreg_core.ids import NodeId
+from mpreg_core.wire.request import ReplyFrame
 
 
 class ClientHello(Struct, frozen=True, array_like=True, tag=1):
@@ -86,6 +87,7 @@ class Answer(Struct, frozen=True, array_like=True, tag=9):
     path: tuple[NodeId, ...]
     message: str = ""
     delivered: bool = False
+    retry_after_ms: int = 0
 
 
 class Call(Struct, frozen=True, array_like=True, tag=10):
@@ -159,3 +161,17 @@ class Took(Struct, frozen=True, array_like=True, tag=18):
 
 FROM_CLIENT = (ClientHello, Ask, Offer, Handled, Publish, Subscribe, Ping, Forget, Took)
 TO_CLIENT = (ClientWelcome, Answer, Call, Delivery, Done, Pong, MoveOn, CallOff, QueueDelivery)
+
+
+def answer_of(number: int, reply: ReplyFrame) -> Answer:
+    """What a client is told of the reply to its request."""
+    return Answer(
+        number,
+        reply.code,
+        reply.payload,
+        reply.where,
+        reply.path,
+        reply.message,
+        reply.delivered,
+        reply.retry_after_ms,
+    )

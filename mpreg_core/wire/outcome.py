@@ -18,6 +18,9 @@ from mpreg_core.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from mpreg_core.units import MS_PER_S
+from mpreg_core.wire.client import Answer
+from mpreg_core.wire.request import ReplyFrame
 
 _ERRORS: dict[str, type[MpregError]] = {
     error.code: error
@@ -27,6 +30,14 @@ _ERRORS: dict[str, type[MpregError]] = {
         UnauthenticatedError, UnavailableError,
     )
 }  # fmt: skip
+
+
+def error_in(reply: ReplyFrame | Answer) -> MpregError:
+    """The failure that a reply tells of."""
+    error = error_of(reply.code, reply.message, reply.where, delivered=reply.delivered)
+    if reply.retry_after_ms > 0:
+        error.retry_after_s = reply.retry_after_ms / MS_PER_S
+    return error
 
 
 def error_of(code: str, message: str, where: str, *, delivered: bool = False) -> MpregError:

@@ -34,7 +34,8 @@ class RequestFrame(Struct, frozen=True, array_like=True, tag=1, kw_only=True):
 class ReplyFrame(Struct, frozen=True, array_like=True, tag=2, kw_only=True):
     """The outcome, walking the path back. `code` is empty for a success, else an error's code.
 
-    `where` is the node that served or gave up; `delivered` tells whether a handler may have run.
+    `where` is the node that served or gave up; `delivered` tells whether a handler may have run. One that is overloaded
+    says after how long another try makes sense.
     """
 
     id: str
@@ -44,6 +45,7 @@ class ReplyFrame(Struct, frozen=True, array_like=True, tag=2, kw_only=True):
     path: tuple[NodeId, ...]
     message: str = ""
     delivered: bool = False
+    retry_after_ms: int = 0
 
 
 class CancelFrame(Struct, frozen=True, array_like=True, tag=3):

@@ -1,5 +1,6 @@
 """Errors as HTTP answers: one table from an error's code to its status, one shape for all."""
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -72,5 +73,5 @@ def error_response(error: MpregError) -> Response:
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status == 503 and error.retryable:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))  # whole seconds: RFC 9110, 10.2.3
     return Response(error_body(error), status, headers, "application/json")

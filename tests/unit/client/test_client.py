@@ -15,6 +15,7 @@ from mpreg_core.errors import (
     HandlerError,
     InvalidInputError,
     NoRouteError,
+    OverloadedError,
     PayloadTooLargeError,
     RequestError,
     RequestTimeoutError,
@@ -22,6 +23,7 @@ from mpreg_core.errors import (
     UnavailableError,
 )
 from mpreg_core.limits import REQUEST_BYTES_MAX
+from mpreg_core.node import requests as requests_module
 from mpreg_core.security.tokens import LEEWAY_S, Tokens
 from mpreg_core.wire.client import Publish
 
@@ -318,6 +320,24 @@ async def test_a_message_that_is_no_json_is_refused_and_hurts_no_hub(node, paylo
             sent = await client.publish("orders.eu", 1)
             with anyio.fail_after(5):
                 assert await anext(messages) == sent
+
+
+async def test_a_full_hub_says_when_to_ask_again(node, monkeypatch):
+    monkeypatch.setattr(requests_module, "REQUESTS_PENDING_MAX", 1)
+    go_on = anyio.Event()
+
+    async def slow(request):
+        await go_on.wait()
+
+    async with hub_with(node) as (hub, client), anyio.create_task_group() as tasks:
+        await hub.serve("slow", slow)
+        tasks.start_soon(client.request, "slow", 1)
+        await until(lambda: len(hub._driver.core.requests))
+        for asker in (client, hub):
+            with pytest.raises(OverloadedError) as refused:
+                await asker.request("slow", 2)
+            assert (refused.value.definite, refused.value.retry_after_s) == (True, 0.05)
+        go_on.set()
 
 
 SECRET = "0123456789abcdef0123456789abcdef"

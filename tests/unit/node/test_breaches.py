@@ -17,6 +17,8 @@ from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.node import requests as requests_module
 from mpreg_core.node import topics
 from mpreg_core.node.actions import Complete, Transmit
+from mpreg_core.node.pending import RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN, Stays
+from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.codec import FrameEncoder, MessageDecoder, decode_frame, encode_frame
 from mpreg_core.wire.control import Deliver, Welcome
 from mpreg_core.wire.envelope import CONTROL_CHANNEL
@@ -100,6 +102,17 @@ def test_requests_over_the_bound_are_refused_as_overloaded(fed, monkeypatch):
 
     done = [action for action in step(fed, "c-us-1-1", ask) if isinstance(action, Complete)]
     assert [(action.token, action.result.reply.code) for action in done] == [(2, "overloaded")]
+    assert done[0].result.reply.retry_after_ms == RETRY_AFTER_MS_MIN
+
+
+def test_a_full_node_says_after_how_long_the_requests_of_now_have_made_room():
+    stays = Stays()
+    for _ in range(2_000):
+        stays.note(700 * NS_PER_MS)
+    assert stays.retry_after_ms == pytest.approx(700, abs=5)
+    for _ in range(2_000):
+        stays.note(60_000 * NS_PER_MS)
+    assert stays.retry_after_ms == RETRY_AFTER_MS_MAX
 
 
 # members and items

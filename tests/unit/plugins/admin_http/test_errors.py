@@ -6,7 +6,7 @@ import logging
 import pytest
 
 import mpreg_core.errors
-from mpreg_admin_http.errors import STATUS_OF
+from mpreg_admin_http.errors import STATUS_OF, error_response
 from mpreg_core import (
     BudgetSpentError,
     HandlerError,
@@ -147,6 +147,13 @@ def test_an_error_of_the_node_has_its_status_and_keeps_what_it_says(node, client
         "definite": error.definite,
     }
     assert ("retry-after" in answer.headers) == (status == 503 and error.retryable)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, "1"), (0.05, "1"), (2.3, "3")])
+def test_an_overloaded_node_says_when_to_ask_again(seconds, told):
+    error = OverloadedError("full")
+    error.retry_after_s = seconds
+    assert error_response(error).headers["retry-after"] == told
 
 
 def test_every_error_a_node_can_raise_has_a_status():
