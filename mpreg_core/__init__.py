@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from mpreg_core.contracts.strategy import TransportSpec as TransportSpec
     from mpreg_core.contracts.transport import Endpoint as Endpoint
     from mpreg_core.contracts.transport import FrameSink as FrameSink
+    from mpreg_core.contracts.transport import Tls as Tls
     from mpreg_core.contracts.transport import Transport as Transport
     from mpreg_core.embed.node import Node as Node
     from mpreg_core.errors import ApiMismatchError as ApiMismatchError
@@ -314,6 +315,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "contracts.transport": (
         "Endpoint",
         "FrameSink",
+        "Tls",
         "Transport",
     ),
     "embed.node": ("Node",),

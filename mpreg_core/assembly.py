@@ -15,7 +15,7 @@ from mpreg_core.contracts.access import Authenticator
 from mpreg_core.contracts.members import Address
 from mpreg_core.contracts.merge import MergeFunction
 from mpreg_core.contracts.strategy import AnyTransportSpec
-from mpreg_core.contracts.transport import Endpoint, Transport
+from mpreg_core.contracts.transport import Endpoint, Tls, Transport
 from mpreg_core.errors import ConfigError
 from mpreg_core.ids import LOWER_POOL, PLANES, UPPER_POOL, Plane, PoolTier, Tier, is_id
 from mpreg_core.node.core import NodeCore
@@ -23,6 +23,7 @@ from mpreg_core.node.parts import NODE_JOURNAL, NodeSettings, Part, PartsOf, Poo
 from mpreg_core.plugin.registry import Plugins
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.journal import Journal
+from mpreg_core.security.certificates import certificates_of
 from mpreg_core.security.tokens import tokens_of
 
 WILDCARDS = frozenset(("0.0.0.0", "::", ""))
@@ -73,7 +74,7 @@ def assemble(
         config=config,
         resolved=resolved,
         transport_name=transport.spec.name,
-        transport=transport.spec.create(transport.options),
+        transport=_made(transport, certificates_of(config)),
         listen={plane: Endpoint(network.listen_host, ports[plane]) for plane in PLANES},
         journal=journal,
         authenticator=authenticator,
@@ -92,6 +93,16 @@ def _transport(resolved: Resolved, tiers: tuple[PoolTier, ...]) -> Chosen[AnyTra
             where="tiers",
         )
     return last
+
+
+def _made(transport: Chosen[AnyTransportSpec], tls: Tls | None) -> Transport:
+    spec = transport.spec
+    if tls is None:
+        return spec.create(transport.options)
+    if spec.create_secure is None:
+        why = f"the transport {spec.name} does not encrypt; choose another one, or set this to false"
+        raise ConfigError(why, where="security.tls_enabled")
+    return spec.create_secure(transport.options, tls)
 
 
 def _make_core(

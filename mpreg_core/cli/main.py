@@ -39,6 +39,7 @@ VERBS = (
     Verb("resume", OPERATE, "Undo a drain."),
     Verb("shutdown", OPERATE, "Drain a node, announce its departure, stop it."),
     Verb("token", OPERATE, "Issue tokens for who may call nodes."),
+    Verb("tls", OPERATE, "Make the certificates of nodes and clients."),
 )
 
 app = typer.Typer(

@@ -14,6 +14,8 @@ from mpreg_core.cli.options import API_URL, ApiOption, ServiceArgument, TokenOpt
 from mpreg_core.cli.text import clean
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import anyio
 
     from mpreg_core.contracts.api import Json, Request
@@ -33,6 +35,13 @@ def command(
     ] = None,
     api: ApiOption = API_URL,
     token: TokenOption = "",
+    ca_file: Annotated[
+        str, typer.Option(metavar="FILE", help="The authority of hubs that encrypt.", show_default=False)
+    ] = "",
+    cert_file: Annotated[
+        str, typer.Option(metavar="FILE", help="A client's certificate, instead of a token.", show_default=False)
+    ] = "",
+    key_file: Annotated[str, typer.Option(metavar="FILE", help="The certificate's key.", show_default=False)] = "",
 ) -> None:
     """Serve a service until Ctrl-C: each call runs the command, whose standard output is the answer.
 
@@ -43,9 +52,10 @@ def command(
 
     if shutil.which(program[0]) is None:
         fail(f"there is no program {clean(program[0])} to run here")
+    tls = _tls(ca_file, cert_file, key_file) if ca_file else None
     hubs = hub or [_routing_of(api, token)]
     try:
-        anyio.run(partial(_serve, service, program, hubs, token))
+        anyio.run(partial(_serve, service, program, hubs, token, tls))
     except KeyboardInterrupt:
         say("stopped")
 
@@ -56,7 +66,17 @@ def _routing_of(api: str, token: str) -> str:
     return routing
 
 
-async def _serve(service: str, program: list[str], hubs: list[str], token: str) -> None:
+def _tls(ca_file: str, cert_file: str, key_file: str) -> "SSLContext":
+    from mpreg_core.client import tls_context
+    from mpreg_core.errors import ConfigError
+
+    try:
+        return tls_context(ca_file, cert_file, key_file)
+    except ConfigError as error:
+        fail(clean(str(error)))
+
+
+async def _serve(service: str, program: list[str], hubs: list[str], token: str, tls: "SSLContext | None") -> None:
     import anyio
 
     from mpreg_core.client import Client
@@ -64,7 +84,7 @@ async def _serve(service: str, program: list[str], hubs: list[str], token: str) 
 
     places = anyio.CapacityLimiter(RUNNING_MAX)
     try:
-        async with Client(*hubs, name=f"serve-{os.getpid()}", token=token) as client:
+        async with Client(*hubs, name=f"serve-{os.getpid()}", token=token, tls=tls) as client:
             await client.serve(service, partial(_run, program, places))
             say(f"serves {service} at {client.hub}; Ctrl-C ends it")
             await anyio.sleep_forever()

@@ -3,5 +3,6 @@
 from mpreg_core.client.bodies import reply_body, request_body, serving_body
 from mpreg_core.client.client import Client
 from mpreg_core.client.reply_bodies import ReplyBody
+from mpreg_core.security.certificates import client_context as tls_context
 
-__all__ = ["Client", "ReplyBody", "reply_body", "request_body", "serving_body"]
+__all__ = ["Client", "ReplyBody", "reply_body", "request_body", "serving_body", "tls_context"]

@@ -5,10 +5,12 @@ others fail when the connection breaks, for nobody knows whether they took effec
 """
 
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from ssl import SSLContext
 from types import TracebackType
 
 import anyio
@@ -70,9 +72,10 @@ class Client:
 
     `hubs` are `host:routing_port`. `name` is how this client signs its frames; any that is no node's will do.
     `federation` refuses hubs of another one. `token` says who this is where hubs want to know; a function is asked for
-    it at each connection, for tokens expire. `connect_timeout` is how long entering may take, in seconds; afterwards
-    calls wait for a hub as long as their own time lasts. Entering raises `ConfigError` for an address that is none, the
-    error that all hubs refused with, or `UnavailableError`.
+    it at each connection, for tokens expire. `tls`, from `tls_context`, is for hubs that encrypt, and may have a
+    certificate in the token's stead. `connect_timeout` is how long entering may take, in seconds; afterwards calls wait
+    for a hub as long as their own time lasts. Entering raises `ConfigError` for an address that is none, the error that
+    all hubs refused with, or `UnavailableError`.
 
         async with Client("hub-1:8084", "hub-2:8084") as client:
             reply = await client.request("billing.total", {"customer": 7}, timeout=2.0)
@@ -84,10 +87,11 @@ class Client:
         name: str = "",
         federation: str = "",
         token: str | Callable[[], str] = "",
+        tls: SSLContext | None = None,
         connect_timeout: float = 5.0,
     ) -> None:
         name = name or f"client-{random.getrandbits(32):08x}"  # no node bears such a name by chance
-        self._finder = Finder(hubs, name, federation, token if callable(token) else lambda: token)
+        self._finder = Finder(hubs, name, federation, token if callable(token) else lambda: token, tls)
         self._connect_timeout = connect_timeout
         self._link: Link | None = None
         self._linked = anyio.Event()
@@ -112,6 +116,17 @@ class Client:
 
     async def __aenter__(self) -> "Client":
         await self._exit.__aenter__()
+        try:
+            error = await self._enter()
+        except BaseException:  # cancelled
+            await self._exit.__aexit__(*sys.exc_info())
+            raise
+        if error is not None:
+            await self._exit.__aexit__(None, None, None)
+            raise error
+        return self
+
+    async def _enter(self) -> MpregError | None:
         tasks = await self._exit.enter_async_context(anyio.create_task_group())
         self._exit.callback(tasks.cancel_scope.cancel)
         self._entered = WaitingRoom()
@@ -119,13 +134,7 @@ class Client:
         tasks.start_soon(self._stay_connected)
         with anyio.move_on_after(self._connect_timeout):
             await self._settled.wait()
-        if self._link is None:
-            error = self._finder.refusal or UnavailableError(
-                f"no hub answers in {self._connect_timeout:g} s", where=self._finder.where
-            )
-            await self._exit.__aexit__(None, None, None)
-            raise error
-        return self
+        return self._finder.why(self._connect_timeout) if self._link is None else None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

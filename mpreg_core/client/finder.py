@@ -1,33 +1,40 @@
 """Which of its hubs a client connects to: the one that welcomes it first, of all that are asked at once."""
 
 from collections.abc import Callable, Sequence
+from ssl import SSLContext
 
 import anyio
 from anyio.abc import TaskGroup
 
 from mpreg_core.client.link import BrokenLinkError, Link
-from mpreg_core.errors import ConfigError, MpregError
+from mpreg_core.errors import ConfigError, MpregError, UnavailableError
 
 
 class Finder:
     """Asks `hubs`, each `host:routing_port`. Raises `ConfigError` for one that is none.
 
     `refusal` is what a hub said last that took nobody, until one does; `refused_for_good` that all hubs said what a
-    retry does not help against.
+    retry does not help against; `trouble` why a connection came to nothing.
     """
 
-    def __init__(self, hubs: Sequence[str], name: str, federation: str, token: Callable[[], str]) -> None:
+    def __init__(
+        self, hubs: Sequence[str], name: str, federation: str, token: Callable[[], str], tls: SSLContext | None
+    ) -> None:
         self._addresses = [_address(hub) for hub in hubs]
         if not self._addresses:
             raise ConfigError("expected at least one hub, as host:routing_port")
-        self._name, self._federation, self._token = name, federation, token
+        self._name, self._federation, self._token, self._tls = name, federation, token, tls
         self.refusal: MpregError | None = None
         self.refused_for_good = False
+        self.trouble = ""
 
-    @property
-    def where(self) -> str:
-        """The hubs."""
-        return ", ".join(f"{host}:{port}" for host, port in self._addresses)
+    def why(self, timeout_s: float) -> MpregError:
+        """What to tell who waited so long in vain."""
+        if self.refusal is not None:
+            return self.refusal
+        hubs = ", ".join(f"{host}:{port}" for host, port in self._addresses)
+        trouble = f" ({self.trouble})" if self.trouble else ""
+        return UnavailableError(f"no hub answers in {timeout_s:g} s{trouble}", where=hubs)
 
     async def nearest(self, timeout_s: float) -> Link | None:
         """The hub that welcomes first; None when nobody did in time."""
@@ -37,11 +44,12 @@ class Finder:
 
         async def attempt(host: str, port: int, tasks: TaskGroup) -> None:
             try:
-                link = await Link.open(host, port, self._name, self._federation, token)
+                link = await Link.open(host, port, self._name, self._federation, token, self._tls)
             except MpregError as refusal:
                 refusals.append(refusal)
                 return
-            except (OSError, BrokenLinkError):
+            except BrokenLinkError as broken:
+                self.trouble = f"{host}:{port}: {broken}"
                 return
             if found:
                 await link.close()

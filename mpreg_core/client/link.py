@@ -1,14 +1,18 @@
 """One connection of a client to a hub: frames out, those of one turn of the event loop in one write, and frames in."""
 
 from collections import deque
+from contextlib import suppress
+from ssl import SSLContext
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 from msgspec import Struct
 
-from mpreg_core.errors import UnavailableError
+from mpreg_core.errors import ForbiddenError, UnavailableError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import OUTBOX_BYTES_MAX, WIRE_VERSION
+from mpreg_core.security.certificates import identify
 from mpreg_core.wire.client import TO_CLIENT, ClientHello, ClientWelcome
 from mpreg_core.wire.codec import FrameEncoder, FrameError, MessageDecoder, decode_frame
 from mpreg_core.wire.envelope import CLIENT_CHANNEL
@@ -17,6 +21,7 @@ from mpreg_core.wire.outcome import error_of
 
 FLUSH_S, FLUSH_LOOK_S = 0.2, 0.001
 CHUNK_BYTES = 256 * 1024
+ENDS = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 _decoder = MessageDecoder(TO_CLIENT)
 
@@ -28,7 +33,7 @@ class BrokenLinkError(Exception):
 class Link:
     """An open connection that was welcomed by `hub`."""
 
-    def __init__(self, stream: SocketStream, frames: FrameEncoder) -> None:
+    def __init__(self, stream: ByteStream, frames: FrameEncoder) -> None:
         self.hub: NodeId = ""
         self._stream = stream
         self._frames = frames
@@ -41,14 +46,16 @@ class Link:
         self._early: deque[Struct] = deque()
 
     @classmethod
-    async def open(cls, host: str, port: int, name: str, federation: str, token: str) -> "Link":
-        """Connect and say hello. Raises `OSError`, `BrokenLinkError`, or the error the hub refused with."""
-        stream = await anyio.connect_tcp(host, port)
+    async def open(cls, host: str, port: int, name: str, federation: str, token: str, tls: SSLContext | None) -> "Link":
+        """Connect and say hello. Raises `BrokenLinkError`, or the error the hub refused with."""
+        try:
+            stream = await _connect(host, port, federation, tls)
+        except (OSError, *ENDS) as error:
+            raise BrokenLinkError(_reason(error)) from error
         link = cls(stream, FrameEncoder(CLIENT_CHANNEL, name))
         try:
-            await stream.send(
-                b"".join(stream_batches([link._frames.encode(ClientHello(federation, WIRE_VERSION, token))]))
-            )
+            link.put(ClientHello(federation, WIRE_VERSION, token))
+            await link._send_all()
             while not link._early:
                 link._early.extend(await link.receive())
             welcome = link._early.popleft()
@@ -79,17 +86,20 @@ class Link:
         while True:
             await self._more.wait()
             self._more = anyio.Event()
-            frames = list(self._out)
-            self._out.clear()
-            self._out_bytes = 0
-            self._writing = True
-            try:
-                for batch in stream_batches(frames):
-                    await self._stream.send(batch)
-            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-                raise BrokenLinkError(str(error)) from error
-            finally:
-                self._writing = False
+            await self._send_all()
+
+    async def _send_all(self) -> None:
+        frames = list(self._out)
+        self._out.clear()
+        self._out_bytes = 0
+        self._writing = True
+        try:
+            for batch in stream_batches(frames):
+                await self._stream.send(batch)
+        except (OSError, *ENDS) as error:
+            raise BrokenLinkError(_reason(error)) from error
+        finally:
+            self._writing = False
 
     async def flush(self, timeout_s: float) -> None:
         """Wait until all that was put is written, for so long at most."""
@@ -106,8 +116,8 @@ class Link:
                 return early
             try:
                 chunk = await self._stream.receive(CHUNK_BYTES)
-            except (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-                raise BrokenLinkError(str(error) or "the hub closed the connection") from error
+            except (OSError, *ENDS) as error:
+                raise BrokenLinkError(_reason(error)) from error
             frames = self._framer.feed(chunk)
             if self._framer.fault:
                 raise BrokenLinkError(f"expected frames, got bytes that are none ({self._framer.fault})")
@@ -117,11 +127,33 @@ class Link:
 
     async def close(self) -> None:
         """Let go of the connection; what is put goes out first, if that takes no time."""
-        with anyio.move_on_after(FLUSH_S, shield=True):
-            if self._out:
-                await self._stream.send(b"".join(stream_batches(list(self._out))))
+        with anyio.move_on_after(FLUSH_S, shield=True), suppress(BrokenLinkError):
+            await self._send_all()
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
+
+
+def _reason(error: Exception) -> str:
+    """A few words; what broke a stream often stands behind the error that tells of it."""
+    cause = error.__cause__ if isinstance(error, ENDS) and isinstance(error.__cause__, OSError) else error
+    return str(cause) or "the hub closed the connection"
+
+
+async def _connect(host: str, port: int, federation: str, tls: SSLContext | None) -> ByteStream:
+    """Raises `OSError`, `ForbiddenError` for a hub whose certificate is not that of a node."""
+    stream: ByteStream = await anyio.connect_tcp(host, port)
+    if tls is None:
+        return stream
+    try:
+        secured = await TLSStream.wrap(stream, server_side=False, ssl_context=tls, standard_compatible=False)
+        hub = identify(secured.extra(TLSAttribute.peer_certificate), federation)
+        if hub is None or not hub.is_node:
+            who = hub.subject if hub is not None else "nobody"
+            raise ForbiddenError(f"expected the certificate of a node, got that of {who}", where=f"{host}:{port}")
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
+    return secured
 
 
 def _decoded(frame: bytes) -> Struct | None:

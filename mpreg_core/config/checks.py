@@ -89,7 +89,7 @@ def _ports(config: NodeConfig, report: Report) -> None:
 
 def _security(config: NodeConfig, report: Report) -> None:
     security = config.security
-    for key in ("cert_file", "key_file"):
+    for key in ("cert_file", "key_file", "ca_file"):
         if security.tls_enabled and getattr(security, key) is None:
             report(("security", key), "expected a path, since tls_enabled is true")
     for index, gossip_key in enumerate(security.gossip_keys):

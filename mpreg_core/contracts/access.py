@@ -14,11 +14,15 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Identity(Struct, frozen=True):
-    """Somebody who is known. `expires_ms` is when that ends by the wall clock, in Unix milliseconds; 0: it does not."""
+    """Somebody who is known. `expires_ms` is when that ends by the wall clock, in Unix milliseconds; 0: it does not.
+
+    `is_node` says that it is a node of the federation, by its certificate.
+    """
 
     subject: str
     role: Role
     expires_ms: int = 0
+    is_node: bool = False
 
     def require(self, role: Role, what: str) -> None:
         """Raise `ForbiddenError` unless it may do what takes `role`."""

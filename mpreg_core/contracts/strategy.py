@@ -11,7 +11,7 @@ from mpreg_core.contracts.context import ConsensusContext, GossipContext, Strate
 from mpreg_core.contracts.failure_detector import FailureDetector
 from mpreg_core.contracts.gossip import GossipStrategy
 from mpreg_core.contracts.router import Router
-from mpreg_core.contracts.transport import Transport
+from mpreg_core.contracts.transport import Tls, Transport
 from mpreg_core.ids import Family
 
 API_MINOR = 0
@@ -81,10 +81,11 @@ class RouterSpec(StrategySpec[OptionsT], Generic[OptionsT, MessageT]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportSpec(StrategySpec[OptionsT], Generic[OptionsT]):
-    """A transport."""
+    """A transport. One that encrypts has `create_secure` as well; without, `security.tls_enabled` refuses it."""
 
     family: ClassVar[Family] = "transport"
     create: Callable[[OptionsT], Transport]
+    create_secure: Callable[[OptionsT, Tls], Transport] | None = None
 
 
 AnyFailureDetectorSpec = FailureDetectorSpec[Any, Any]

@@ -6,10 +6,13 @@ It knows endpoints and bytes, nothing of nodes, pools or messages. It runs on an
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from mpreg_core.contracts.access import Identity
 from mpreg_core.contracts.failure_detector import Evidence
-from mpreg_core.ids import Plane
+from mpreg_core.ids import Lane, Plane
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from anyio.abc import TaskStatus
 
 
@@ -26,10 +29,18 @@ class Endpoint(NamedTuple):
 class FrameSink(Protocol):
     """Where a transport reports to. All calls are sync, quick and never raise."""
 
-    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         """Frames came in on a plane's port, at most `limits.FRAME_BYTES_MAX` each.
 
-        `source` is the remote end as the socket names it; sending to it reaches an inbound connection while it lives.
+        `source` is the remote end as the socket names it; sending to it reaches an inbound connection while it lives. A
+        datagram's may be forged, so requests and clients are not heard on that lane.
+        """
+        ...
+
+    def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
+        """A connection that a peer opened to the routing plane of a secured transport showed a certificate, or none.
+
+        It comes before the connection's first frames.
         """
         ...
 
@@ -82,4 +93,23 @@ class Transport(Protocol):
 
     def stats(self) -> Mapping[str, int]:
         """Counters: connections open, frames and bytes in and out, drops by reason."""
+        ...
+
+
+class Tls(Protocol):
+    """A node's certificates, for transports that encrypt their streams: TLS 1.3, and both ends show one."""
+
+    def incoming(self, plane: Plane) -> "SSLContext":
+        """For connections that peers open. One must show a certificate, but on the routing plane a client may not."""
+        ...
+
+    def outgoing(self) -> "SSLContext":
+        """For connections to other nodes."""
+        ...
+
+    def identify(self, certificate: Mapping[str, object] | None) -> Identity | None:
+        """Whose a checked certificate is, as `ssl.SSLSocket.getpeercert` gives it; None for none.
+
+        Raises `ForbiddenError` for one that is of another federation, or names several.
+        """
         ...

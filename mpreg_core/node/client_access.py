@@ -10,6 +10,7 @@ from mpreg_core.errors import ForbiddenError, MpregError, OverloadedError, Unava
 from mpreg_core.limits import CLIENTS_MAX, WIRE_VERSION
 from mpreg_core.node.state import NodeState
 from mpreg_core.wire.client import Ask, ClientHello, Offer, Publish, Subscribe
+from mpreg_core.wire.codec import FrameError
 
 _TAKES: dict[type[Struct], tuple[Role, str]] = {
     Ask: ("operator", "asking a service"),
@@ -28,14 +29,17 @@ class _FederationError(MpregError):
     code = "federation"
 
 
-def admit(state: NodeState, source: Endpoint, hello: ClientHello, connected: int) -> Identity:
-    """Who says hello, while so many are `connected`. Raises the `MpregError` to refuse it with."""
+def admit(state: NodeState, source: Endpoint, hello: ClientHello, shown: Identity | None, connected: int) -> Identity:
+    """Who says hello, while so many are `connected`; `shown` is who that is by certificate.
+
+    Raises the `MpregError` to refuse it with.
+    """
     federation = state.settings.federation
     if hello.wire != WIRE_VERSION:
         raise _WireError(f"expected wire version {WIRE_VERSION}, got {hello.wire}")
     if hello.federation not in ("", federation):
         raise _FederationError(f"this node is of federation {federation}, not {hello.federation}")
-    identity = _identify(state, source, hello.token)
+    identity = shown if shown is not None and not hello.token else _identify(state, source, hello.token)
     if state.draining:
         raise UnavailableError("the node is draining")
     if connected >= CLIENTS_MAX:
@@ -52,6 +56,13 @@ def _identify(state: NodeState, source: Endpoint, token: str) -> Identity:
             "clients of other hosts are taken only where security.authentication says who may, or its method is none"
         )
     return ANYBODY
+
+
+def require_node(shown: Identity | None) -> None:
+    """Raise `FrameError` where what only nodes say comes from who is none."""
+    if shown is None or not shown.is_node:
+        who = f"{shown.subject[:100]!r}" if shown is not None else "who showed no certificate"
+        raise FrameError("not_a_node", f"from {who}")
 
 
 def require(identity: Identity, message: Struct) -> None:

@@ -95,6 +95,7 @@ class Clients:
         self._messages = messages
         self._frame = FrameEncoder(CLIENT_CHANNEL, state.id)
         self._sessions: dict[Endpoint, Session] = {}
+        self.shown: dict[Endpoint, Identity | None] = {}  # by certificate, where the transport is secured
         self._servers: dict[str, list[Endpoint]] = {}
         self._callers: dict[str, Endpoint] = {}  # who runs a call
         self._receivers: dict[str, tuple[Endpoint, ...]] = {}  # of the topics seen lately
@@ -156,7 +157,7 @@ class Clients:
 
     def _welcome(self, source: Endpoint, hello: ClientHello) -> None:
         try:
-            identity = admit(self._state, source, hello, len(self._sessions))
+            identity = admit(self._state, source, hello, self.shown.get(source), len(self._sessions))
         except MpregError as error:
             self._state.count("mpreg_clients_refused_total", code=error.code)
             self._send(source, ClientWelcome(self._state.id, error.code, error.message))
@@ -300,6 +301,7 @@ class Clients:
 
     def on_closed(self, source: Endpoint) -> None:
         """A connection that came from there has ended."""
+        self.shown.pop(source, None)
         self._end(source)
 
     def next_deadline(self) -> int | None:

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 from msgspec import msgpack
 
+from mpreg_core.contracts.access import Identity
 from mpreg_core.contracts.events import ClusterChanged, MemberChanged, PoolJoined, PoolLeft, Published
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint
-from mpreg_core.ids import ClusterId, NodeId, Plane, pool_id
+from mpreg_core.ids import ClusterId, Lane, NodeId, Plane, pool_id
 from mpreg_core.limits import EVENTS_PER_STEP_MAX, WIRING_ROUNDS_MAX
 from mpreg_core.node.actions import Action, WriteRecord
 from mpreg_core.node.admission import Admission
+from mpreg_core.node.client_access import require_node
 from mpreg_core.node.clients import Clients
 from mpreg_core.node.custody_log import CUSTODY_JOURNAL
 from mpreg_core.node.decisions import Decisions
@@ -142,16 +144,24 @@ class NodeCore:
 
     # what happens
 
-    def on_frames(self, now_ns: int, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> list[Action]:
+    def on_frames(
+        self, now_ns: int, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream"
+    ) -> list[Action]:
         """Frames came in on a plane's port."""
         self._begin(now_ns)
         for frame in frames:
             try:
-                self._on_frame(plane, source, decode_frame(frame))
+                self._on_frame(lane, source, decode_frame(frame))
             except FrameError as error:
                 self._drops.add(plane, error.code, source, 1)
             if self.state.events:
                 self._drain_events()
+        return self._end()
+
+    def on_identified(self, now_ns: int, source: Endpoint, identity: Identity | None) -> list[Action]:
+        """A connection to the routing plane showed a certificate, or none where it might have."""
+        self._begin(now_ns)
+        self.clients.shown[source] = identity
         return self._end()
 
     def on_closed(self, now_ns: int, source: Endpoint) -> list[Action]:
@@ -292,15 +302,19 @@ class NodeCore:
 
     # frames
 
-    def _on_frame(self, plane: Plane, endpoint: Endpoint, envelope: Envelope) -> None:
+    def _on_frame(self, lane: Lane, endpoint: Endpoint, envelope: Envelope) -> None:
         source = envelope.source
         if source == self.state.id:
             raise FrameError("own_id", "a frame that claims to come from this node")
+        if lane == "stream" and envelope.channel != CLIENT_CHANNEL and endpoint in self.clients.shown:
+            require_node(self.clients.shown[endpoint])
         place = self.pools.channels.get(envelope.channel)
         if place is not None:
             stack, hosted = place
             stack.receive(hosted, source, envelope.body)
             self._hear(stack, source)
+        elif lane == "datagram" and envelope.channel in (REQUEST_CHANNEL, CLIENT_CHANNEL):
+            raise FrameError("not_by_stream", "whose sender may be forged")
         elif envelope.channel == REQUEST_CHANNEL:
             message = self._requests.decode(envelope.body)
             if isinstance(message, RequestFrame):

@@ -1,13 +1,14 @@
 """Which requests wait where no way is left.
 
 While hubs fail over and clusters move, a request that can wait is worth more to its caller than a refusal at once: it
-waits while this node itself is between two hubs, or if somebody answered there a moment ago. One for what nobody has
-served of late is refused at once; so is one that another node sent to a place of its own choice, for it may know a
-second, and any at a node that drains.
+waits while this node itself is between two hubs, while its routers have not seen yet how a pool has changed, or if
+somebody answered there a moment ago. One for what nobody has served of late is refused at once; so is one that another
+node sent to a place of its own choice, for it may know a second, and any at a node that drains.
 """
 
 from typing import TypeAlias
 
+from mpreg_core.node.hierarchy import VIEW_NS
 from mpreg_core.node.joining import Joining
 from mpreg_core.node.pending import Pending
 from mpreg_core.node.state import NodeState
@@ -23,6 +24,9 @@ GONE_NS = NS_PER_S
 
 WAITS_NS = (50 * NS_PER_MS, 100 * NS_PER_MS, 200 * NS_PER_MS)
 """Until a request looks for a way again; the last one repeats."""
+
+VIEW_WAITS = 2
+"""How often, by `VIEW_NS` each, a request waits for the routers' view of a pool that is changing."""
 
 REMEMBERED_MAX = 4_096
 
@@ -45,6 +49,8 @@ class Holding:
 
     def wait_ns(self, pending: Pending) -> int | None:
         """How long a request without a way waits until it looks again; None if it is to be refused."""
+        if pending.holds < VIEW_WAITS and any(stack.view_dirty for stack in self._state.stacks.values()):
+            return VIEW_NS
         if not self._joining.is_moving() and not self._is_expected(pending):
             return None
         return WAITS_NS[min(pending.holds, len(WAITS_NS) - 1)]

@@ -14,11 +14,12 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from mpreg_core.contracts.access import Identity
 from mpreg_core.contracts.events import Occurrence, StorageFailed
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import MpregError
-from mpreg_core.ids import PLANES, Plane
+from mpreg_core.ids import PLANES, Lane, Plane
 from mpreg_core.node.actions import (
     Abandon,
     Action,
@@ -143,13 +144,18 @@ class Driver:
 
     # what happens
 
-    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         """From the transport."""
         if self._core is None:
             return
         self.core.state.count("mpreg_frames_in_total", len(frames), plane=plane)
         self.core.state.count("mpreg_bytes_in_total", sum(map(len, frames)), plane=plane)
-        self.carry_out(self.core.on_frames(clock.now_ns(), plane, source, frames))
+        self.carry_out(self.core.on_frames(clock.now_ns(), plane, source, frames, lane))
+
+    def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
+        """From the transport."""
+        if self._core is not None:
+            self.carry_out(self.core.on_identified(clock.now_ns(), source, identity))
 
     def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
         """From the transport."""

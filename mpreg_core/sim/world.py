@@ -332,7 +332,7 @@ class World:
                     self._arrive(arrival, node, target, action)
 
     def _arrive(self, at_ns: int, source: SimNode, target: SimNode, action: Transmit) -> None:
-        life, plane, frame = target.life, action.plane, action.frame
+        life, plane, frame, lane = target.life, action.plane, action.frame, action.lane
 
         def deliver() -> None:
             if target.life != life or not target.alive:
@@ -342,7 +342,7 @@ class World:
                 return
             self._digest.update(b"%d %b %b " % (self.now_ns, target.name, plane.encode()) + frame)
             remote = Endpoint(source.id, PORTS[plane])
-            self._do(target, target.core.on_frames(self._now(target), plane, remote, (frame,)))
+            self._do(target, target.core.on_frames(self._now(target), plane, remote, (frame,), lane))
 
         self._at(at_ns, deliver)
 

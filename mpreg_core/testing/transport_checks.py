@@ -7,10 +7,11 @@ from typing import Any
 
 import anyio
 
+from mpreg_core.contracts.access import Identity
 from mpreg_core.contracts.failure_detector import Evidence
 from mpreg_core.contracts.transport import Endpoint, Transport
 from mpreg_core.errors import PayloadTooLargeError, TransportError
-from mpreg_core.ids import PLANES, Plane
+from mpreg_core.ids import PLANES, Lane, Plane
 from mpreg_core.limits import FRAME_BYTES_MAX
 from mpreg_core.testing.report import NotConformingError
 from mpreg_core.testing.subject import Subject
@@ -28,13 +29,16 @@ class Sink:
         self.evidence: list[tuple[Endpoint, Evidence]] = []
         self.dropped = 0
 
-    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         self.frames += [(plane, bytes(frame)) for frame in frames]
 
     def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
         self.evidence.append((peer, evidence))
 
     def on_closed(self, source: Endpoint) -> None:
+        """Not looked at."""
+
+    def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
         """Not looked at."""
 
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mpreg_core import Endpoint, Evidence, Plane
+from mpreg_core import Endpoint, Evidence, Identity, Lane, Plane
 from mpreg_core.wire.framing import Framer, stream_batches
 from mpreg_transport_tcp.options import TcpOptions
 from mpreg_transport_tcp.transport import TcpTransport
@@ -157,7 +157,7 @@ class End:
             frames, self._outbox = self._outbox, []
             await self.transport.send(self._to, "gossip", frames)
 
-    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         if self.window is None:
             self.post(source, frames)
             return
@@ -169,6 +169,9 @@ class End:
         raise AssertionError((peer, evidence))
 
     def on_closed(self, source: Endpoint) -> None:
+        """The end of the work."""
+
+    def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
         """The end of the work."""
 
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
@@ -230,7 +233,7 @@ def test_bulk_throughput_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         came = anyio.Event()
 
         class Count(End):
-            def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+            def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
                 nonlocal seen
                 seen += sum(map(len, frames))
                 if seen >= 16 * 64 * 64 * 1024:

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -11,6 +10,7 @@ from mpreg_core import Endpoint, Framer, Plane, TransportError, stream_batches
 from mpreg_transport_tcp.machine import Watch
 from mpreg_transport_tcp.readiness import Readiness, send_all
 from mpreg_transport_tcp.reports import Reports
+from mpreg_transport_tcp.secure import WOULD_BLOCK, end_writing, receive
 from mpreg_transport_tcp.sockets import evidence_of, reason_of
 
 CHUNK_BYTES = 64 * 1024
@@ -91,8 +91,8 @@ class Connection:
         """Take in what came; True if that was the end."""
         reports, framer = self._reports, self._framer
         try:
-            chunk = self._socket.recv(CHUNK_BYTES)
-        except BlockingIOError:
+            chunk = receive(self._socket, CHUNK_BYTES)
+        except WOULD_BLOCK:
             return False
         except OSError as error:
             reports.evidence(self.to or self.remote, evidence_of(error))
@@ -123,8 +123,7 @@ class Connection:
         """Say that nothing more will be written, once the write under way is done; the peer then closes."""
         async with self._write_lock:
             self.open = False
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
+            end_writing(self._socket)
 
     def tell_closed(self) -> None:
         """Have the node know that an inbound one is gone."""

@@ -177,7 +177,7 @@ class DatagramPort:
         reports.counts["datagrams_in"] += len(good)
         reports.counts["bytes_in"] += sum(map(len, good))
         if good:
-            reports.frames(self._plane, source, good)
+            reports.frames(self._plane, source, good, "datagram")
         if len(good) < len(frames):
             empty = frames.count(b"")
             if empty:

@@ -11,6 +11,7 @@ SPEC = TransportSpec(
     summary="Frames over TCP streams and UDP datagrams on one port per plane.",
     options=TcpOptions,
     create=TcpTransport,
+    create_secure=TcpTransport,
 )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import anyio
 
+from mpreg_transport_tcp.secure import WOULD_BLOCK
+
 
 class Readiness:
     """Calls `turn` whenever a non-blocking socket may have something to read, until that returns True.
@@ -104,7 +106,7 @@ async def send_all(connected: socket.socket, data: bytes) -> None:
     while True:
         try:
             view = view[connected.send(view) :]
-        except BlockingIOError:
+        except WOULD_BLOCK:
             pass
         if not view:
             return

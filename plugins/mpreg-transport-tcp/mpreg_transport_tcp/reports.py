@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import anyio
 
-from mpreg_core import Endpoint, Evidence, FrameSink, Plane
+from mpreg_core import Endpoint, Evidence, FrameSink, Identity, Lane, Plane
 from mpreg_transport_tcp.machine import EvidenceLimiter
 
 
@@ -20,10 +20,14 @@ class Reports:
         self._sink = sink
         self._limiter = EvidenceLimiter()
 
-    def frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+    def frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         """Frames came in."""
         self.counts["frames_in"] += len(frames)
-        self._sink.on_frames(plane, source, frames)
+        self._sink.on_frames(plane, source, frames, lane)
+
+    def identified(self, source: Endpoint, identity: Identity | None) -> None:
+        """An inbound connection has shown who it is from."""
+        self._sink.on_identified(source, identity)
 
     def closed(self, source: Endpoint) -> None:
         """An inbound connection is gone."""

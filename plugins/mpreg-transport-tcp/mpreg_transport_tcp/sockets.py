@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, cast
@@ -170,6 +171,8 @@ def evidence_of(error: Exception) -> Evidence | None:
     """What an error says of the peer; None if it is this host's own trouble."""
     if isinstance(error, TimeoutError):  # ours has no number
         return "unreachable"
+    if isinstance(error, ssl.SSLError):  # numbers of its own
+        return None
     return evidence_of_errno(error.errno) if isinstance(error, OSError) else None
 
 
@@ -186,6 +189,8 @@ def reason_of(error: Exception) -> str:
     """A few words for a person on why an attempt failed."""
     if isinstance(error, socket.gaierror):
         return f"the host name does not resolve ({error.strerror})"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS connection ({(error.reason or str(error)).lower().replace('_', ' ')})"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     if isinstance(error, TimeoutError):

@@ -9,7 +9,16 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from mpreg_core import Endpoint, FrameSink, PayloadTooLargeError, Plane, TransportError
+from mpreg_core import (
+    Endpoint,
+    ForbiddenError,
+    FrameSink,
+    Identity,
+    PayloadTooLargeError,
+    Plane,
+    Tls,
+    TransportError,
+)
 from mpreg_core.limits import FRAME_BYTES_MAX
 from mpreg_transport_tcp.acceptor import Acceptor
 from mpreg_transport_tcp.connection import Connection
@@ -18,6 +27,7 @@ from mpreg_transport_tcp.dialing import dial
 from mpreg_transport_tcp.machine import Admission, Backoff, Watch
 from mpreg_transport_tcp.options import TcpOptions
 from mpreg_transport_tcp.reports import Reports
+from mpreg_transport_tcp.secure import secure
 from mpreg_transport_tcp.sockets import (
     PlanePort,
     SockAddr,
@@ -42,8 +52,9 @@ class TcpTransport:
     whose remote end it is. One task reads each connection; one looks after all of them.
     """
 
-    def __init__(self, options: TcpOptions) -> None:
+    def __init__(self, options: TcpOptions, tls: Tls | None = None) -> None:
         self._options = options
+        self._tls = tls
         self._backoff = Backoff(random.Random())
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._places = connections_max()
@@ -133,8 +144,8 @@ class TcpTransport:
             raise TransportError(f"the last attempt failed; the next is due in {wait_s:.2f} s", where=str(to))
         try:
             with anyio.fail_after(self._options.connection_timeout):
-                connected = await dial(to)
-        except (OSError, ValueError) as error:
+                connected = await self._to_node(await dial(to))
+        except (OSError, ValueError, ForbiddenError) as error:
             self._backoff.failed(to, anyio.current_time())
             reports.evidence(to, evidence_of(error))
             raise TransportError(f"cannot connect: {reason_of(error)}", where=str(to)) from error
@@ -149,6 +160,36 @@ class TcpTransport:
         except (OSError, TransportError) as error:  # it broke, or this was closed, meanwhile
             connected.close()
             raise TransportError(f"the connection broke: {reason_of(error)}", where=str(to)) from error
+
+    async def _to_node(self, connected: socket.socket) -> socket.socket:
+        """Encrypt it, where that is wanted. Raises `OSError`, `ForbiddenError` if the other end is no node."""
+        if self._tls is None:
+            return connected
+        secured = await secure(connected, self._tls.outgoing(), server_side=False)
+        try:
+            _require_node(self._tls.identify(secured.getpeercert()))
+        except ForbiddenError:
+            secured.close()
+            raise
+        return secured
+
+    async def _greet(self, tls: Tls, plane: Plane, reports: Reports, accepted: socket.socket, remote: Endpoint) -> None:
+        """A connection that is to be encrypted came in: take it if it shows who it is from."""
+        secured = accepted
+        try:
+            with anyio.fail_after(self._options.connection_timeout):
+                secured = await secure(accepted, tls.incoming(plane), server_side=True)
+            identity = tls.identify(secured.getpeercert())
+            if plane == "routing":
+                reports.identified(remote, identity)
+            else:
+                _require_node(identity)
+            self._adopt(secured, plane, remote, None, reports)
+        except (OSError, ForbiddenError) as error:
+            secured.close()
+            self._admission.leave(remote.host)
+            reports.closed(remote)
+            reports.dropped(plane, "certificate" if isinstance(error, ForbiddenError) else "tls", remote)
 
     def _adopt(
         self, connected: socket.socket, plane: Plane, remote: Endpoint, to: Endpoint | None, reports: Reports
@@ -185,11 +226,13 @@ class TcpTransport:
 
     def _enter(self, plane: Plane, reports: Reports, accepted: socket.socket, address: SockAddr) -> None:
         remote = endpoint_of(address)
-        if self._admission.enter(remote.host):
-            self._adopt(accepted, plane, remote, None, reports)
-        else:
+        if not self._admission.enter(remote.host):
             accepted.close()
             reports.dropped(plane, "too_many_connections", remote)
+        elif self._tls is None:
+            self._adopt(accepted, plane, remote, None, reports)
+        elif self._group is not None:
+            self._group.start_soon(self._greet, self._tls, plane, reports, accepted, remote)
 
     async def _look_after_connections(self) -> None:
         period = min(self._options.connection_timeout / 4, LOOK_PERIOD_S_MAX)
@@ -221,3 +264,9 @@ class TcpTransport:
     def stats(self) -> Mapping[str, int]:
         """See `mpreg_core.Transport`. Counters since the start; `connections_open` and `partial_bytes` are of now."""
         return {**self._counts, "connections_open": len(self._connections)}
+
+
+def _require_node(identity: Identity | None) -> None:
+    if identity is None or not identity.is_node:
+        who = identity.subject[:100] if identity is not None else "nobody"
+        raise ForbiddenError(f"expected the certificate of a node, got that of {who}")

@@ -124,3 +124,15 @@ def test_a_node_comes_home_to_a_hub_that_is_settled_itself(fed):
     home = fed.world.nodes["r-us"].core
     fed.world.run_until(lambda: local.state.parent == "r-us", 20)
     assert home.joining.is_settled()
+
+
+def test_a_member_that_is_listed_may_be_asked_though_the_routers_have_not_seen_it_yet(federation):
+    fed = federation()
+    fed.add("g", "global", "us", None)
+    fed.add("r", "regional", "us", "g")
+    fed.world.nodes["g"].handlers["mpreg.echo"] = lambda invoke: ("", b"1")
+    node = fed.world.nodes["r"]
+    assert fed.world.run_until(lambda: node.core.state.member("g") is not None, 10)
+    assert any(stack.view_dirty for stack in node.core.state.stacks.values())
+    assert fed.request("r", "mpreg.echo", node="g").reply.code == ""
+    assert fed.request("r", "nobody").reply.code == "no_route"

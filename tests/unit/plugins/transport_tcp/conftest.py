@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mpreg_core import Endpoint, Evidence, Plane, TransportError
+from mpreg_core import Endpoint, Evidence, Identity, Lane, Plane, TransportError
 from mpreg_transport_tcp.options import TcpOptions
 from mpreg_transport_tcp.plugin import SPEC
 
@@ -41,7 +41,7 @@ class Sink:
     drops: list[tuple[Plane, str, Endpoint, int]] = field(default_factory=list)
     changed: anyio.Event = field(default_factory=anyio.Event)
 
-    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes]) -> None:
+    def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         self.calls += 1
         self.frames += [(plane, source, frame) for frame in frames]
         self.tell()
@@ -51,6 +51,9 @@ class Sink:
         self.tell()
 
     def on_closed(self, source: Endpoint) -> None:
+        """Not looked at."""
+
+    def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
         """Not looked at."""
 
     def on_dropped(self, plane: Plane, reason: str, source: Endpoint, count: int) -> None:
@@ -119,8 +122,10 @@ def serve() -> Serve:
     """`async with serve({"gossip": Endpoint(...)}, **options) as node`: cancelled at the end."""
 
     @asynccontextmanager
-    async def serving(listen: Mapping[Plane, Endpoint] | None = None, **options: Any) -> AsyncIterator[Served]:
-        transport, sink = SPEC.create(TcpOptions(**options)), Sink()
+    async def serving(
+        listen: Mapping[Plane, Endpoint] | None = None, create: Callable[[], Any] | None = None, **options: Any
+    ) -> AsyncIterator[Served]:
+        transport, sink = create() if create is not None else SPEC.create(TcpOptions(**options)), Sink()
         if listen is None:
             listen = {"gossip": Endpoint("127.0.0.1", 0)}
         async with anyio.create_task_group() as group:
