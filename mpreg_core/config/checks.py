@@ -110,6 +110,14 @@ def _security(config: NodeConfig, report: Report) -> None:
             report(path, f"expected at least {_TOKEN_KEY_BYTES_MIN} bytes (`openssl rand -base64 32`), got {size}")
 
 
+def advise(config: NodeConfig) -> tuple[Problem, ...]:
+    """What is odd, and does not keep a node from running."""
+    if not config.security.gossip_keys:
+        return ()
+    why = "this version does not seal datagrams: gossip and failure detection go in the clear in spite of the keys"
+    return (problem_at(("security", "gossip_keys"), why, config.origins),)
+
+
 def _plugins(config: NodeConfig, report: Report) -> None:
     for index, text in enumerate(config.plugins.require):
         try:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from mpreg_core.config.checks import check
+from mpreg_core.config.checks import advise, check
 from mpreg_core.config.decode import Decoder, Text, field_types, kind_of, unknown_key
 from mpreg_core.config.environment import CONFIG_PATH, settings, substitute
 from mpreg_core.config.model import SECTION_OF, SECTIONS, Choice, NodeConfig
@@ -151,9 +151,10 @@ def _decode(layers: _Layers, warnings: tuple[Problem, ...]) -> tuple[NodeConfig,
                 values[key] = section
         else:
             decoder.problem((key,), unknown_key(key, list(SECTIONS)))
-    config = NodeConfig(**values, origins=layers.origins, warnings=warnings)
+    config = NodeConfig(**values, origins=layers.origins)
     if not config.node.id and ("node", "id") not in layers.origins:
         config = msgspec.structs.replace(config, node=msgspec.structs.replace(config.node, id=_host_name()))
+    config = msgspec.structs.replace(config, warnings=(*warnings, *advise(config)))
     # One problem is told once: a variable that is not set, then a wrong type, then a rule between keys.
     problems = layers.problems
     for found in (decoder.problems, check(config)):

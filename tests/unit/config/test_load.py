@@ -259,7 +259,7 @@ def test_a_variable_takes_the_type_of_its_key(tmp_path: Path) -> None:
             "monitoring.tracing.sample_ratio: expected a number from 0 to 1, got 2",
         ),
         (
-            "security: {tls_enabled: true, cert_file: x}",
+            "security: {tls_enabled: true, cert_file: x, ca_file: y}",
             "security.key_file: expected a path, since tls_enabled is true",
         ),
         ("security: {gossip_keys: [hunter2]}", "security.gossip_keys[0]: expected base64 of 16, 24 or 32 bytes"),
@@ -371,3 +371,5 @@ def test_good_keys_are_kept_beside_bad_ones() -> None:
     config, problems = read_config(data={"node": {"id": "n", "region": 5}, "security": {"gossip_keys": [KEY]}}, env={})
     assert [problem.path for problem in problems] == ["node.region"]
     assert (config.node.id, config.node.region, config.security.gossip_keys) == ("n", "default", (KEY,))
+    assert [warning.path for warning in config.warnings] == ["security.gossip_keys"]
+    assert "in the clear in spite of the keys" in config.warnings[0].message
