@@ -33,7 +33,7 @@ class Finder:
         if self.refusal is not None:
             return self.refusal
         hubs = ", ".join(f"{host}:{port}" for host, port in self._addresses)
-        trouble = f" ({self.trouble})" if self.trouble else ""
+        trouble = f": {self.trouble}" if self.trouble else ""
         return UnavailableError(f"no hub answers in {timeout_s:g} s{trouble}", where=hubs)
 
     async def nearest(self, timeout_s: float) -> Link | None:
@@ -49,7 +49,7 @@ class Finder:
                 refusals.append(refusal)
                 return
             except BrokenLinkError as broken:
-                self.trouble = f"{host}:{port}: {broken}"
+                self.trouble = str(broken) if len(self._addresses) == 1 else f"{host}:{port}: {broken}"
                 return
             if found:
                 await link.close()

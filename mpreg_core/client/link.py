@@ -1,8 +1,10 @@
 """One connection of a client to a hub: frames out, those of one turn of the event loop in one write, and frames in."""
 
+import os
 from collections import deque
 from contextlib import suppress
-from ssl import SSLContext
+from socket import gaierror
+from ssl import SSLContext, SSLError
 
 import anyio
 from anyio.abc import ByteStream
@@ -135,8 +137,14 @@ class Link:
 
 def _reason(error: Exception) -> str:
     """A few words; what broke a stream often stands behind the error that tells of it."""
-    cause = error.__cause__ if isinstance(error, ENDS) and isinstance(error.__cause__, OSError) else error
-    return str(cause) or "the hub closed the connection"
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(cause, SSLError):
+        words = (cause.reason or str(cause)).replace("_", " ")
+    elif isinstance(cause, OSError) and cause.errno and not isinstance(cause, gaierror):
+        words = os.strerror(cause.errno)  # asyncio puts addresses in place of it
+    else:
+        words = getattr(cause, "strerror", None) or str(cause)
+    return words.lower() or "the hub closed the connection"
 
 
 async def _connect(host: str, port: int, federation: str, tls: SSLContext | None) -> ByteStream:

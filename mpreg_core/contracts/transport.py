@@ -87,6 +87,13 @@ class Transport(Protocol):
         """
         ...
 
+    def send_now(self, to: Endpoint, plane: Plane, frames: Sequence[bytes]) -> bool:
+        """Write a batch if that needs no waiting: neither a new connection nor room for its beginning. Never raises.
+
+        False: nothing of it was taken, it is for `send`. A transport may leave this method out.
+        """
+        ...
+
     async def close(self) -> None:
         """Stop accepting, flush for a moment, close every connection. Idempotent."""
         ...

@@ -48,10 +48,15 @@ logger = logging.getLogger("mpreg.node")
 LAG_EVERY_S = 1.0
 
 
-_SENT: dict[Plane, tuple[CounterKey, CounterKey]] = {
-    plane: (("mpreg_frames_out_total", (("plane", plane),)), ("mpreg_bytes_out_total", (("plane", plane),)))
-    for plane in PLANES
-}
+def _traffic(way: str) -> dict[Plane, tuple[CounterKey, CounterKey]]:
+    """The counters of frames and bytes."""
+    return {
+        plane: ((f"mpreg_frames_{way}_total", (("plane", plane),)), (f"mpreg_bytes_{way}_total", (("plane", plane),)))
+        for plane in PLANES
+    }
+
+
+_RECEIVED, _SENT = _traffic("in"), _traffic("out")
 
 
 class Waiter:
@@ -148,8 +153,9 @@ class Driver:
         """From the transport."""
         if self._core is None:
             return
-        self.core.state.count("mpreg_frames_in_total", len(frames), plane=plane)
-        self.core.state.count("mpreg_bytes_in_total", sum(map(len, frames)), plane=plane)
+        counters, (number, size) = self._core.state.counters, _RECEIVED[plane]
+        counters[number] = counters.get(number, 0) + len(frames)
+        counters[size] = counters.get(size, 0) + sum(map(len, frames))
         self.carry_out(self.core.on_frames(clock.now_ns(), plane, source, frames, lane))
 
     def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
@@ -226,6 +232,8 @@ class Driver:
                 self._do(self._work.popleft())
         finally:
             self._carrying = False
+        if self._outbox is not None:
+            self._outbox.write()
         if self.core.next_deadline() < self._sleeping_until:
             self._wake.set()
 

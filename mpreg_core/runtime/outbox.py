@@ -1,11 +1,11 @@
 """Frames waiting for their streams: bounded, never waited for, written in batches.
 
-One queue and one writer for an endpoint and plane. The writer takes all that came since it last looked, so a burst of
-frames costs one write; it ends when it had nothing to do for a while.
+One queue and one writer for an endpoint and plane that has to be waited for. The writer takes all that came since it
+last looked, so a burst of frames costs one write; it ends when nothing is left.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,6 +18,8 @@ from mpreg_core.limits import OUTBOX_BYTES_MAX, OUTBOX_PEERS_MAX
 BATCH_BYTES_MAX = 256 * 1024
 IDLE_S = 5.0
 
+Destination = tuple[Endpoint, Plane]
+SendNow = Callable[[Endpoint, Plane, Sequence[bytes]], bool]
 Dropped = Callable[[Plane, str, int], None]
 """Told of drops: plane, reason, how many frames."""
 
@@ -45,13 +47,19 @@ class Queue:
 
 
 class Outbox:
-    """All queues of a node."""
+    """All queues of a node.
+
+    What the frames of one step need not wait for is written at its end, where the transport can do that; only what is
+    left has a queue.
+    """
 
     def __init__(self, transport: Transport, tasks: TaskGroup, dropped: Dropped) -> None:
         self._transport = transport
+        self._send_now: SendNow | None = getattr(transport, "send_now", None)
         self._tasks = tasks
         self._dropped = dropped
-        self._queues: dict[tuple[Endpoint, Plane], Queue] = {}
+        self._fresh: dict[Destination, list[bytes]] = {}
+        self._queues: dict[Destination, Queue] = {}
 
     @property
     def waiting_bytes(self) -> int:
@@ -59,15 +67,45 @@ class Outbox:
         return sum(queue.bytes for queue in self._queues.values())
 
     def put(self, to: Endpoint, plane: Plane, frame: bytes) -> None:
-        """Queue a frame; one that does not fit is dropped and counted."""
-        key = (to, plane)
-        queue = self._queues.get(key)
+        """Take a frame in; `write` is to follow. One that does not fit is dropped and counted."""
+        destination = (to, plane)
+        queue = self._queues.get(destination)
+        if queue is not None:
+            self._wait(queue, plane, frame)
+        elif destination in self._fresh:
+            self._fresh[destination].append(frame)
+        else:
+            self._fresh[destination] = [frame]
+
+    def write(self) -> None:
+        """Have all that was put written, now if that needs no waiting."""
+        while self._fresh:  # an error that a write meets may be answered at once
+            fresh, self._fresh = self._fresh, {}
+            for (to, plane), frames in fresh.items():
+                if self._send_now is None or not self._send_now(to, plane, frames):
+                    self._begin(to, plane, frames)
+
+    async def flush(self, timeout_s: float) -> None:
+        """Wait until nothing waits any more, for a moment at most."""
+        self.write()
+        with anyio.move_on_after(timeout_s):
+            while self.waiting_bytes or any(
+                not queue.wake.is_set() and queue.frames for queue in self._queues.values()
+            ):
+                await anyio.sleep(0.005)
+
+    def _begin(self, to: Endpoint, plane: Plane, frames: list[bytes]) -> None:
+        queue = self._queues.get((to, plane))
         if queue is None:
             if len(self._queues) >= OUTBOX_PEERS_MAX:
-                self._dropped(plane, "outbox_peers", 1)
+                self._dropped(plane, "outbox_peers", len(frames))
                 return
-            queue = self._queues[key] = Queue()
+            queue = self._queues[to, plane] = Queue()
             self._tasks.start_soon(self._write, to, plane, queue)
+        for frame in frames:
+            self._wait(queue, plane, frame)
+
+    def _wait(self, queue: Queue, plane: Plane, frame: bytes) -> None:
         if queue.bytes + len(frame) > OUTBOX_BYTES_MAX:
             self._dropped(plane, "outbox_full", 1)
             return
@@ -75,19 +113,12 @@ class Outbox:
         queue.bytes += len(frame)
         queue.wake.set()
 
-    async def flush(self, timeout_s: float) -> None:
-        """Wait until nothing waits any more, for a moment at most."""
-        with anyio.move_on_after(timeout_s):
-            while self.waiting_bytes or any(
-                not queue.wake.is_set() and queue.frames for queue in self._queues.values()
-            ):
-                await anyio.sleep(0.005)
-
     async def _write(self, to: Endpoint, plane: Plane, queue: Queue) -> None:
         try:
             while True:
-                with anyio.move_on_after(IDLE_S):
-                    await queue.wake.wait()
+                if self._send_now is None:
+                    with anyio.move_on_after(IDLE_S):
+                        await queue.wake.wait()
                 if not queue.frames:
                     return
                 queue.wake = anyio.Event()

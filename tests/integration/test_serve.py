@@ -55,7 +55,7 @@ def test_a_command_that_fails_fails_the_call_with_what_it_said(hub):
 def test_without_a_node_it_says_so(tools):
     code, out, err = tools.mpreg("serve", "x", "--hub", "127.0.0.1:1", "--", "true")
     assert (code, out) == (3, "")
-    assert err == "mpreg: 127.0.0.1:1: no hub answers in 5 s\n"
+    assert err == "mpreg: 127.0.0.1:1: no hub answers in 5 s: connection refused\n"
 
 
 def test_a_program_that_is_not_there_is_told_before_anything_is_served(tools):

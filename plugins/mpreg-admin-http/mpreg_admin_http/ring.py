@@ -9,13 +9,14 @@ import anyio
 import msgspec
 from msgspec import Struct, structs
 
-from mpreg_core import Delivered, Event, Occurrence, RoundTrip
+from mpreg_core import Delivered, Event, Occurrence, RequestDone, RoundTrip
 
 KEPT_MAX = 1024
 PAYLOAD_BYTES_MAX = 1024
 """A longer payload is not kept with its event, only its length."""
 
 _BATCH_MAX = 256
+_MEASUREMENTS = (RoundTrip, Delivered, RequestDone)
 
 
 class Entry(Struct, frozen=True):
@@ -30,8 +31,8 @@ class EventRing:
     """The last `KEPT_MAX` events, numbered from 1 on.
 
     An event's id on the wire is `<epoch>-<number>`; `epoch` differs from ring to ring, so that an id from before a
-    restart is known for what it is. Round trips and deliveries of gossip are left out: they are measurements, by the
-    hundred a second, and would push out all else (`/metrics` has them).
+    restart is known for what it is. Round trips, deliveries of gossip and the ends of requests are left out: they are
+    measurements, by the hundred or thousand a second, and would push out all else (`/metrics` has them).
     """
 
     def __init__(self, epoch: str) -> None:
@@ -48,7 +49,7 @@ class EventRing:
 
     def add(self, occurrence: Occurrence, at: float) -> None:
         """Keep an event and wake who waits for one."""
-        if isinstance(occurrence.event, RoundTrip | Delivered):
+        if type(occurrence.event) in _MEASUREMENTS:
             return
         self._last += 1
         self._entries.append(Entry(self._last, at, _slim(occurrence)))

@@ -1,12 +1,15 @@
 """One TCP connection: batches of frames out, frames in, and its end."""
 
 import socket
+import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from mpreg_core import Endpoint, Framer, Plane, TransportError, stream_batches
+from mpreg_core.limits import FRAME_BYTES_MAX
 from mpreg_transport_tcp.machine import Watch
 from mpreg_transport_tcp.readiness import Readiness, send_all
 from mpreg_transport_tcp.reports import Reports
@@ -20,7 +23,8 @@ PARTIAL_BYTES_MAX = 64 * 1024 * 1024  # half received frames of all connections 
 class Connection:
     """A live connection. `remote` is the other end as the socket names it; `to` as the caller of `send` named it.
 
-    `to` is None for an inbound one. `open` says that it may still be written to.
+    `to` is None for an inbound one. `open` says that it may still be written to. `rest` is what `write_now` took and
+    did not write: `write_rest` is to follow.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Connection:
         self.remote = remote
         self.to = to
         self.open = True
+        self.rest = b""
         self._socket = connected
         self._readiness = Readiness(connected, self._receive)
         self._watch = watch
@@ -63,6 +68,7 @@ class Connection:
         counts = self._reports.counts
         async with self._write_lock:
             try:
+                await self._send_rest()
                 for batch in stream_batches(frames):
                     await send_all(self._socket, batch)
                     counts["bytes_out"] += len(batch)
@@ -76,6 +82,41 @@ class Connection:
                 raise
         counts["frames_out"] += len(frames)
         await checkpoint()  # a socket that always has room must not let its writer keep the others waiting
+
+    def write_now(self, frames: Sequence[bytes]) -> bool:
+        """Write frames if that needs no waiting. False: nothing was taken; what did not fit is `rest`."""
+        if self.rest or not self.open or self._write_lock.locked():
+            return False
+        batches = stream_batches(frames)
+        data = next(batches)
+        if next(batches, None) is not None or not 0 < min(map(len, frames)) <= max(map(len, frames)) <= FRAME_BYTES_MAX:
+            return False
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            return False
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            sent = 0  # what was handed to TLS once it has to get again
+        except OSError as error:
+            self._reports.evidence(self.to or self.remote, evidence_of(error))
+            self.end()
+            return False
+        self.rest = data[sent:]
+        counts = self._reports.counts
+        counts["bytes_out"] += len(data)
+        counts["frames_out"] += len(frames)
+        self._writes += 1
+        return True
+
+    async def write_rest(self) -> None:
+        """Write what did not fit."""
+        with suppress(TransportError):
+            await self.write(())
+
+    async def _send_rest(self) -> None:
+        if self.rest:
+            await send_all(self._socket, self.rest)
+            self.rest = b""
 
     async def read(self) -> None:
         """Hand frames on until either side ends the connection, which is closed then."""
@@ -123,6 +164,8 @@ class Connection:
         """Say that nothing more will be written, once the write under way is done; the peer then closes."""
         async with self._write_lock:
             self.open = False
+            with suppress(OSError):
+                await self._send_rest()
             end_writing(self._socket)
 
     def tell_closed(self) -> None:

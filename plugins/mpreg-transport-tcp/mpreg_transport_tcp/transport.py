@@ -132,6 +132,15 @@ class TcpTransport:
         if not self._options.connection_pooling and connection.to is not None:
             await connection.finish()
 
+    def send_now(self, to: Endpoint, plane: Plane, frames: Sequence[bytes]) -> bool:
+        """See `mpreg_core.Transport`."""
+        connection = self._outbound.get(to) or self._by_remote.get(to)
+        if connection is None or self._group is None or not connection.write_now(frames):
+            return False
+        if connection.rest:
+            self._group.start_soon(connection.write_rest)
+        return True
+
     def _serving(self, to: Endpoint) -> Reports:
         if self._closed or self._reports is None:
             state = "is closed" if self._closed else "does not serve yet: start serve() before send()"

@@ -81,6 +81,8 @@ def test_every_verb_that_asks_a_node_is_among_those_tried():
         "simulate",
         "validate",
         "plugins",
+        "token",
+        "tls",
     }
 
 

@@ -61,6 +61,7 @@ async def test_a_slow_peer_costs_bounded_memory_and_later_frames_are_dropped_and
         frame = bytes(64 * 1024)
         for _ in range(2 * OUTBOX_BYTES_MAX // len(frame)):
             outbox.put(PEER, "gossip", frame)
+        outbox.write()
         assert outbox.waiting_bytes <= OUTBOX_BYTES_MAX
         assert len(drops) == OUTBOX_BYTES_MAX // len(frame)
         assert set(drops) == {("gossip", "outbox_full", 1)}
@@ -77,11 +78,63 @@ async def test_a_dead_peer_drops_what_waits_and_the_next_frame_tries_again():
         outbox = Outbox(line, tasks, drops)
         outbox.put(PEER, "gossip", b"1")
         outbox.put(PEER, "gossip", b"2")
+        outbox.write()
         while not drops:
             await anyio.lowlevel.checkpoint()
         line.dead = False
         outbox.put(PEER, "gossip", b"3")
+        outbox.write()
         await line.sent.wait()
         tasks.cancel_scope.cancel()
     assert drops == [("gossip", "unreachable", 2)]
     assert line.batches == [(PEER, "gossip", [b"3"])]
+
+
+class Prompt(Line):
+    """One that writes at once while there is room for it."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+        self.at_once = []
+
+    def send_now(self, to, plane, frames):
+        if self.room < len(frames):
+            return False
+        self.room -= len(frames)
+        self.at_once += frames
+        return True
+
+
+async def test_what_needs_no_waiting_is_written_at_the_end_of_the_step_and_leaves_no_queue():
+    line, drops = Prompt(room=100), Drops()
+    async with anyio.create_task_group() as tasks:
+        outbox = Outbox(line, tasks, drops)
+        for number in range(10):
+            outbox.put(PEER, "gossip", b"%d" % number)
+        assert line.at_once == []
+        outbox.write()
+        assert line.at_once == [b"%d" % number for number in range(10)]
+        assert outbox.waiting_bytes == 0
+        assert not tasks.cancel_scope.cancel_called
+    assert line.batches == []
+
+
+async def test_order_holds_when_some_has_to_wait_and_more_could_be_written_at_once():
+    line, drops = Prompt(room=1), Drops()
+    line.open = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        outbox = Outbox(line, tasks, drops)
+        for number in range(4):
+            outbox.put(PEER, "gossip", b"%d" % number)
+            outbox.write()
+            line.room += number  # none for the second one, enough for those after it
+            await anyio.wait_all_tasks_blocked()
+        assert line.at_once == [b"0"]
+        line.open.set()
+        await outbox.flush(5)
+        await anyio.wait_all_tasks_blocked()
+        outbox.put(PEER, "gossip", b"4")
+        outbox.write()
+    assert [frame for *_, frames in line.batches for frame in frames] == [b"1", b"2", b"3"]
+    assert line.at_once == [b"0", b"4"]

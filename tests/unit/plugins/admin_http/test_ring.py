@@ -13,6 +13,7 @@ from mpreg_core import (
     Member,
     MemberChanged,
     Occurrence,
+    RequestDone,
     RoundTrip,
     SnapshotInstalled,
     StateChanged,
@@ -94,6 +95,7 @@ def test_measurements_are_not_kept():
     ring = EventRing("e1")
     ring.add(Occurrence(1, "a", "p", RoundTrip("b", 5)), 0.0)
     ring.add(Occurrence(2, "a", "p", Delivered("k", 1, b"x", "b", 0, 1)), 0.0)
+    ring.add(Occurrence(3, "a", "", RequestDone("s", "ok", 2, 5)), 0.0)
     assert ring.last == 0
 
 
