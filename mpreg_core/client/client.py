@@ -7,7 +7,7 @@ others fail when the connection breaks, for nobody knows whether they took effec
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from ssl import SSLContext
@@ -324,38 +324,35 @@ class Client:
         self._settled.set()
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(link.write)
                 tasks.start_soon(self._ping, link)
                 tasks.start_soon(self._serving.run)
-                await self._listen(link, tasks)
+                await link.run(tasks, partial(self._on_messages, link, tasks))
         except* BrokenLinkError:
             pass
 
-    async def _listen(self, link: Link, tasks: TaskGroup) -> None:
-        while True:
-            messages = await link.receive()
-            self._heard_at = time.monotonic()
-            for message in messages:
-                if isinstance(message, Answer | Done):
-                    self._room.answer(message)
-                elif isinstance(message, Delivery):
-                    self._subscriptions.take(message)
-                elif isinstance(message, QueueDelivery):
-                    if message.to_acknowledge:
-                        self._to_acknowledge[message.message.id, message.queues[0]] = None
-                    self._subscriptions.take(message.message, message.queues, plain=message.plain)
-                elif isinstance(message, Call):
-                    self._serving.take(message, link.put)
-                elif isinstance(message, CallOff):
-                    self._serving.call_off(message.call)
-                elif isinstance(message, MoveOn):
-                    self._unlink()  # what comes now waits for the next hub
-                    tasks.start_soon(self._finish, link)
-                elif isinstance(message, ClientWelcome):  # no longer: the token has expired
-                    self._finder.refusal = error_of(message.code, message.message, message.node)
-                    raise BrokenLinkError(message.message)
-                elif isinstance(message, Pong) and not message.known:
-                    raise BrokenLinkError("the hub has forgotten this client")
+    def _on_messages(self, link: Link, tasks: TaskGroup, messages: Sequence[Struct]) -> None:
+        self._heard_at = time.monotonic()
+        for message in messages:
+            if isinstance(message, Answer | Done):
+                self._room.answer(message)
+            elif isinstance(message, Delivery):
+                self._subscriptions.take(message)
+            elif isinstance(message, QueueDelivery):
+                if message.to_acknowledge:
+                    self._to_acknowledge[message.message.id, message.queues[0]] = None
+                self._subscriptions.take(message.message, message.queues, plain=message.plain)
+            elif isinstance(message, Call):
+                self._serving.take(message, link.put)
+            elif isinstance(message, CallOff):
+                self._serving.call_off(message.call)
+            elif isinstance(message, MoveOn):
+                self._unlink()  # what comes now waits for the next hub
+                tasks.start_soon(self._finish, link)
+            elif isinstance(message, ClientWelcome):  # no longer: the token has expired
+                self._finder.refusal = error_of(message.code, message.message, message.node)
+                raise BrokenLinkError(message.message)
+            elif isinstance(message, Pong) and not message.known:
+                raise BrokenLinkError("the hub has forgotten this client")
 
     async def _finish(self, link: Link) -> None:
         """The hub is to stop: have what is under way answered, then go."""

@@ -1,20 +1,24 @@
-"""One connection of a client to a hub: frames out, those of one turn of the event loop in one write, and frames in."""
+"""One connection of a client to a hub.
 
-import os
+What is put goes out at once; of what is put in one turn of the event loop the rest follows in bursts, and at its end.
+"""
+
+import socket
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from socket import gaierror
-from ssl import SSLContext, SSLError
+from ssl import SSLContext
 
 import anyio
-from anyio.abc import ByteStream
-from anyio.streams.tls import TLSAttribute, TLSStream
+from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from mpreg_core.contracts.transport import Endpoint
 from mpreg_core.errors import ForbiddenError, UnavailableError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import OUTBOX_BYTES_MAX, WIRE_VERSION
 from mpreg_core.security.certificates import identify
+from mpreg_core.sockets import WOULD_BLOCK, Readiness, dial, end_of_turn, end_writing, reason_of, receive, secure
 from mpreg_core.wire.client import TO_CLIENT, ClientHello, ClientWelcome
 from mpreg_core.wire.codec import FrameEncoder, FrameError, MessageDecoder, decode_frame
 from mpreg_core.wire.envelope import CLIENT_CHANNEL
@@ -22,8 +26,11 @@ from mpreg_core.wire.framing import Framer, stream_batches
 from mpreg_core.wire.outcome import error_of
 
 FLUSH_S, FLUSH_LOOK_S = 0.2, 0.001
-CHUNK_BYTES = 256 * 1024
-ENDS = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+CHUNK_BYTES = 64 * 1024
+BURST = 16
+"""So many frames of one turn are written before its end: the hub can begin with them meanwhile."""
+
+CLOSED = "the hub closed the connection"
 
 _decoder = MessageDecoder(TO_CLIENT)
 
@@ -33,44 +40,99 @@ class BrokenLinkError(Exception):
 
 
 class Link:
-    """An open connection that was welcomed by `hub`."""
+    """An open connection that was welcomed by `hub`. `run` must run meanwhile."""
 
-    def __init__(self, stream: ByteStream, frames: FrameEncoder) -> None:
+    def __init__(self, connected: socket.socket, frames: FrameEncoder) -> None:
         self.hub: NodeId = ""
-        self._stream = stream
+        self._socket = connected
         self._frames = frames
         self._framer = Framer()
+        self._readiness = Readiness(connected, self._receive)
+        self._on_messages: Callable[[Sequence[Struct]], None] = lambda messages: None
+        self._tasks: TaskGroup | None = None
+        self._early: list[Struct] = []
+        self._broken = ""
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
-        self._writing = False
-        self._more = anyio.Event()
-        self._room = anyio.Event()
-        self._early: deque[Struct] = deque()
+        self._rest = b""  # of a write that did not fit
+        self._is_full = False  # and a task waits for room
+        self._in_turn = False  # something was written in this turn; its end is awaited
+        self._later: Callable[[Callable[[], None]], object] | None = None
 
     @classmethod
     async def open(cls, host: str, port: int, name: str, federation: str, token: str, tls: SSLContext | None) -> "Link":
         """Connect and say hello. Raises `BrokenLinkError`, or the error the hub refused with."""
         try:
-            stream = await _connect(host, port, federation, tls)
-        except (OSError, *ENDS) as error:
-            raise BrokenLinkError(_reason(error)) from error
-        link = cls(stream, FrameEncoder(CLIENT_CHANNEL, name))
+            connected = await _connect(Endpoint(host, port), federation, tls)
+        except (OSError, ValueError) as error:
+            raise BrokenLinkError(reason_of(error)) from error
+        link = cls(connected, FrameEncoder(CLIENT_CHANNEL, name))
         try:
             link.put(ClientHello(federation, WIRE_VERSION, token))
-            await link._send_all()
-            while not link._early:
-                link._early.extend(await link.receive())
-            welcome = link._early.popleft()
-            if not isinstance(welcome, ClientWelcome):
-                raise BrokenLinkError(f"expected a welcome, got {type(welcome).__name__}")
-            if welcome.code:
-                raise error_of(welcome.code, welcome.message, welcome.node)
+            link.hub = await link._welcome()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await stream.aclose()
+            connected.close()
             raise
-        link.hub = welcome.node
         return link
+
+    async def _welcome(self) -> NodeId:
+        while not self._early:
+            await anyio.wait_readable(self._socket)
+            try:
+                if not self._take(receive(self._socket, CHUNK_BYTES)):
+                    raise BrokenLinkError(self._broken)
+            except WOULD_BLOCK:
+                continue
+            except OSError as error:
+                raise BrokenLinkError(reason_of(error)) from error
+        welcome = self._early.pop(0)
+        if not isinstance(welcome, ClientWelcome):
+            raise BrokenLinkError(f"expected a welcome, got {type(welcome).__name__}")
+        if welcome.code:
+            raise error_of(welcome.code, welcome.message, welcome.node)
+        return welcome.node
+
+    async def run(self, tasks: TaskGroup, on_messages: Callable[[Sequence[Struct]], None]) -> None:
+        """Hand on what comes, until the connection ends or `on_messages` raises. Raises `BrokenLinkError`."""
+        self._tasks, self._on_messages, self._later = tasks, on_messages, end_of_turn(tasks)
+        self._write()
+        if self._early:
+            early, self._early = self._early, []
+            on_messages(early)
+        await self._readiness.run()
+        raise BrokenLinkError(self._broken or CLOSED)
+
+    # in
+
+    def _receive(self) -> bool:
+        """Take in what came; True if that was the end."""
+        try:
+            chunk = receive(self._socket, CHUNK_BYTES)
+        except WOULD_BLOCK:
+            return False
+        except OSError as error:
+            self._broken = reason_of(error)
+            return True
+        is_on = self._take(chunk)
+        if self._early:
+            messages, self._early = self._early, []
+            self._on_messages(messages)
+        return not is_on
+
+    def _take(self, chunk: bytes) -> bool:
+        """Decode; what cannot be read is left out. False if that was the end."""
+        if not chunk:
+            self._broken = CLOSED
+            return False
+        for frame in self._framer.feed(chunk):
+            message = _decoded(frame)
+            if message is not None:
+                self._early.append(message)
+        if self._framer.fault:
+            self._broken = f"expected frames, got bytes that are none ({self._framer.fault})"
+        return not self._framer.fault
+
+    # out
 
     def put(self, message: Struct) -> None:
         """Have a message sent. Raises `UnavailableError` when too much waits already."""
@@ -81,85 +143,79 @@ class Link:
             )
         self._out.append(frame)
         self._out_bytes += len(frame)
-        self._more.set()
+        if self._later is None:
+            self._write()
+        elif not self._in_turn and not self._is_full:
+            self._write()
+            self._in_turn = True
+            self._later(self._end_turn)
+        elif len(self._out) >= BURST and not self._is_full:
+            self._write()
 
-    async def write(self) -> None:
-        """Send what is put, until cancelled. Raises `BrokenLinkError`."""
-        while True:
-            await self._more.wait()
-            self._more = anyio.Event()
-            await self._send_all()
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        if not self._is_full:
+            self._write()
 
-    async def _send_all(self) -> None:
-        frames = list(self._out)
-        self._out.clear()
+    def _write(self) -> bool:
+        """What is put, as much of it as the socket takes now; True if that was all."""
+        while self._rest or self._out:
+            if not self._rest:
+                self._rest = b"".join(stream_batches(tuple(self._out)))
+                self._out.clear()
+            try:
+                sent = self._socket.send(self._rest)
+            except WOULD_BLOCK:
+                if self._tasks is not None and not self._is_full:
+                    self._is_full = True
+                    self._tasks.start_soon(self._make_room)
+                return False
+            except OSError as error:
+                self._broken = reason_of(error)
+                self._readiness.stop()
+                return False
+            self._rest = self._rest[sent:]
         self._out_bytes = 0
-        self._writing = True
-        try:
-            for batch in stream_batches(frames):
-                await self._stream.send(batch)
-        except (OSError, *ENDS) as error:
-            raise BrokenLinkError(_reason(error)) from error
-        finally:
-            self._writing = False
+        return True
+
+    async def _make_room(self) -> None:
+        with suppress(anyio.ClosedResourceError):
+            try:
+                while not self._broken:
+                    await anyio.wait_writable(self._socket)
+                    if self._write():
+                        return
+            finally:
+                self._is_full = False
 
     async def flush(self, timeout_s: float) -> None:
         """Wait until all that was put is written, for so long at most."""
         with anyio.move_on_after(timeout_s, shield=True):
-            while self._out or self._writing:
+            while not self._broken and not self._write():
                 await anyio.sleep(FLUSH_LOOK_S)
-
-    async def receive(self) -> list[Struct]:
-        """The next messages, at least one. Raises `BrokenLinkError`; what cannot be read is left out."""
-        while True:
-            if self._early:
-                early = list(self._early)
-                self._early.clear()
-                return early
-            try:
-                chunk = await self._stream.receive(CHUNK_BYTES)
-            except (OSError, *ENDS) as error:
-                raise BrokenLinkError(_reason(error)) from error
-            frames = self._framer.feed(chunk)
-            if self._framer.fault:
-                raise BrokenLinkError(f"expected frames, got bytes that are none ({self._framer.fault})")
-            messages = [message for frame in frames if (message := _decoded(frame)) is not None]
-            if messages:
-                return messages
 
     async def close(self) -> None:
         """Let go of the connection; what is put goes out first, if that takes no time."""
-        with anyio.move_on_after(FLUSH_S, shield=True), suppress(BrokenLinkError):
-            await self._send_all()
-        with anyio.CancelScope(shield=True):
-            await self._stream.aclose()
+        await self.flush(FLUSH_S)
+        self._readiness.stop()
+        end_writing(self._socket)
+        self._socket.close()
 
 
-def _reason(error: Exception) -> str:
-    """A few words; what broke a stream often stands behind the error that tells of it."""
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    if isinstance(cause, SSLError):
-        words = (cause.reason or str(cause)).replace("_", " ")
-    elif isinstance(cause, OSError) and cause.errno and not isinstance(cause, gaierror):
-        words = os.strerror(cause.errno)  # asyncio puts addresses in place of it
-    else:
-        words = getattr(cause, "strerror", None) or str(cause)
-    return words.lower() or "the hub closed the connection"
-
-
-async def _connect(host: str, port: int, federation: str, tls: SSLContext | None) -> ByteStream:
-    """Raises `OSError`, `ForbiddenError` for a hub whose certificate is not that of a node."""
-    stream: ByteStream = await anyio.connect_tcp(host, port)
+async def _connect(to: Endpoint, federation: str, tls: SSLContext | None) -> socket.socket:
+    """Raises `OSError`, `ValueError`, `ForbiddenError` for a hub whose certificate is not that of a node."""
+    connected = await dial(to)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if tls is None:
-        return stream
+        return connected
+    secured = await secure(connected, tls, server_side=False)
     try:
-        secured = await TLSStream.wrap(stream, server_side=False, ssl_context=tls, standard_compatible=False)
-        hub = identify(secured.extra(TLSAttribute.peer_certificate), federation)
+        hub = identify(secured.getpeercert(), federation)
         if hub is None or not hub.is_node:
             who = hub.subject if hub is not None else "nobody"
-            raise ForbiddenError(f"expected the certificate of a node, got that of {who}", where=f"{host}:{port}")
+            raise ForbiddenError(f"expected the certificate of a node, got that of {who}", where=str(to))
     except BaseException:
-        await anyio.aclose_forcefully(stream)
+        secured.close()
         raise
     return secured
 

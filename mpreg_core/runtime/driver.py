@@ -47,8 +47,8 @@ logger = logging.getLogger("mpreg.node")
 
 LAG_EVERY_S = 1.0
 BURST = 16
-"""So many frames of those that came together are dealt with before what they cause is written: the nodes and clients on a
-way work side by side then, instead of one after the other."""
+"""Of the frames that came together, so many are dealt with before what they cause is written: then the nodes and
+clients along a way work side by side, not one after the other."""
 
 
 def _traffic(way: str) -> dict[Plane, tuple[CounterKey, CounterKey]]:

@@ -21,7 +21,7 @@ LAYERS = (
     ("wire", "membership", "state", "registry", "routing", "detecting"),
     ("node",),
     ("plugin", "config"),
-    ("runtime", "sim", "security", "observe"),
+    ("runtime", "sim", "security", "observe", "sockets"),
     ("assembly", "testing", "client", "embed", ""),
     ("demo",),
     ("cli", "__main__"),
@@ -34,7 +34,8 @@ IMPURE = {"anyio", "asyncio", "logging", "os", "random", "secrets", "socket", "t
 # Machines are handed their generator of chance; only the modules that hand it on may name its type.
 PURE_EXCEPT = {"random.Random": {"contracts", "node"}}
 
-# Beside the names that mpreg_core exports: the bounds, what routers share, and the metrics for service plugins.
+# Beside the names that mpreg_core exports: the bounds, what routers, detectors and transports share, and the metrics
+# for service plugins.
 PUBLIC = {
     "mpreg_core",
     "mpreg_core.__version__",
@@ -44,6 +45,7 @@ PUBLIC = {
     "mpreg_core.observe.metrics",
     "mpreg_core.detecting",
     "mpreg_core.routing",
+    "mpreg_core.sockets",
 }
 PUBLIC_IN_TESTS = PUBLIC | {"mpreg_core.sim", "mpreg_core.testing"}
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
-from mpreg_transport_tcp.readiness import Readiness
-from mpreg_transport_tcp.sockets import SockAddr
+from mpreg_core.sockets import Readiness, SockAddr
 
 ACCEPTS_PER_TURN_MAX = 64  # then the connections that there are have their turn
 RETRY_S = 0.1  # after an accept that failed, mostly for want of file descriptors

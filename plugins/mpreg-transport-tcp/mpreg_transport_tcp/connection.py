@@ -10,11 +10,9 @@ from anyio.lowlevel import checkpoint
 
 from mpreg_core import Endpoint, Framer, Plane, TransportError, stream_batches
 from mpreg_core.limits import FRAME_BYTES_MAX
+from mpreg_core.sockets import WOULD_BLOCK, Readiness, end_writing, evidence_of, reason_of, receive, send_all
 from mpreg_transport_tcp.machine import Watch
-from mpreg_transport_tcp.readiness import Readiness, send_all
 from mpreg_transport_tcp.reports import Reports
-from mpreg_transport_tcp.secure import WOULD_BLOCK, end_writing, receive
-from mpreg_transport_tcp.sockets import evidence_of, reason_of
 
 CHUNK_BYTES = 64 * 1024
 PARTIAL_BYTES_MAX = 64 * 1024 * 1024  # half received frames of all connections of a transport

@@ -14,17 +14,9 @@ import anyio
 
 from mpreg_core import Endpoint, Plane
 from mpreg_core.limits import DATAGRAM_BYTES_MAX
-from mpreg_transport_tcp.readiness import Readiness
+from mpreg_core.sockets import Readiness, SockAddr, digits, endpoint_of, evidence_of_errno, resolve
 from mpreg_transport_tcp.reports import Reports
-from mpreg_transport_tcp.sockets import (
-    IP_RECVERR,
-    IPV6_RECVERR,
-    SockAddr,
-    digits,
-    endpoint_of,
-    evidence_of_errno,
-    resolve,
-)
+from mpreg_transport_tcp.sockets import IP_RECVERR, IPV6_RECVERR
 
 DATAGRAMS_PER_TURN_MAX = 128  # then the streams have their turn
 ERRORS_PER_TURN_MAX = 64

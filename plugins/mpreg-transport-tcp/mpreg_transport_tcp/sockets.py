@@ -1,16 +1,12 @@
 """Sockets: binding a plane's pair, tuning a connection, and what errors of the network say of a peer."""
 
 import errno
-import os
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, cast
 
-import anyio
-
-from mpreg_core import Endpoint, Evidence, Plane, TransportError
+from mpreg_core import Endpoint, Plane, TransportError
+from mpreg_core.sockets import SockAddr, endpoint_of, reason_of, resolve
 from mpreg_transport_tcp.options import TcpOptions
 
 BACKLOG = 1024
@@ -23,9 +19,7 @@ FILES_ASSUMED = 1024  # where the system does not tell how many files may be ope
 IP_RECVERR = 11
 IPV6_RECVERR = 25
 
-SockAddr: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
-UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT))
 BIND_ADVICE = {
     errno.EADDRINUSE: "something else listens there: stop it, or set another network.{plane}_port",
     errno.EACCES: "this user may not bind it: set a network.{plane}_port of 1024 or above",
@@ -45,40 +39,6 @@ class PlanePort:
         """Close both. Idempotent."""
         self.stream.close()
         self.datagram.close()
-
-
-def endpoint_of(address: SockAddr) -> Endpoint:
-    """The endpoint of a socket address; an IPv4 peer of a dual-stack socket is named by its IPv4 address."""
-    return Endpoint(address[0].removeprefix("::ffff:") if "." in address[0] else address[0], address[1])
-
-
-class Address(NamedTuple):
-    """A socket address and its family."""
-
-    family: int
-    address: SockAddr
-
-
-def digits(to: Endpoint, family: int, kind: int) -> Address | None:
-    """The address of an endpoint whose host is an address already; None for a name. Asks no server.
-
-    For an IPv6 socket an IPv4 address is mapped to the form that a dual-stack one takes.
-    """
-    flags = socket.AI_NUMERICHOST | (socket.AI_V4MAPPED if family == socket.AF_INET6 else 0)
-    try:
-        found = socket.getaddrinfo(to.host, to.port, family, kind, flags=flags)
-    except (OSError, ValueError):
-        return None
-    return Address(found[0][0], cast(SockAddr, found[0][4]))
-
-
-async def resolve(to: Endpoint, family: int, kind: int) -> list[Address]:
-    """The addresses of an endpoint, at least one. Raises `OSError` or `ValueError` if there is none."""
-    if address := digits(to, family, kind):
-        return [address]
-    flags = socket.AI_V4MAPPED if family == socket.AF_INET6 else 0
-    found = await anyio.getaddrinfo(to.host, to.port, family=family, type=kind, flags=flags)
-    return [Address(entry[0], cast(SockAddr, entry[4])) for entry in found]
 
 
 async def bind_all(listen: Mapping[Plane, Endpoint]) -> dict[Plane, PlanePort]:
@@ -165,37 +125,6 @@ def tune(connected: socket.socket, options: TcpOptions) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # RFC 5482: bytes that nobody takes in for this long end the connection
         milliseconds = max(1, round(options.connection_timeout * 1000))
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-
-
-def evidence_of(error: Exception) -> Evidence | None:
-    """What an error says of the peer; None if it is this host's own trouble."""
-    if isinstance(error, TimeoutError):  # ours has no number
-        return "unreachable"
-    if isinstance(error, ssl.SSLError):  # numbers of its own
-        return None
-    return evidence_of_errno(error.errno) if isinstance(error, OSError) else None
-
-
-def evidence_of_errno(number: int | None) -> Evidence | None:
-    """What an error number says of the peer; None if it is this host's own trouble."""
-    if number == errno.ECONNREFUSED:
-        return "refused"
-    if number in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
-        return "reset"
-    return "unreachable" if number in UNREACHABLE else None
-
-
-def reason_of(error: Exception) -> str:
-    """A few words for a person on why an attempt failed."""
-    if isinstance(error, socket.gaierror):
-        return f"the host name does not resolve ({error.strerror})"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS connection ({(error.reason or str(error)).lower().replace('_', ' ')})"
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or "it was closed"
 
 
 def connections_max() -> int:

@@ -20,24 +20,14 @@ from mpreg_core import (
     TransportError,
 )
 from mpreg_core.limits import FRAME_BYTES_MAX
+from mpreg_core.sockets import SockAddr, dial, endpoint_of, evidence_of, reason_of, secure
 from mpreg_transport_tcp.acceptor import Acceptor
 from mpreg_transport_tcp.connection import Connection
 from mpreg_transport_tcp.datagrams import DatagramPort
-from mpreg_transport_tcp.dialing import dial
 from mpreg_transport_tcp.machine import Admission, Backoff, Watch
 from mpreg_transport_tcp.options import TcpOptions
 from mpreg_transport_tcp.reports import Reports
-from mpreg_transport_tcp.secure import secure
-from mpreg_transport_tcp.sockets import (
-    PlanePort,
-    SockAddr,
-    bind_all,
-    connections_max,
-    endpoint_of,
-    evidence_of,
-    reason_of,
-    tune,
-)
+from mpreg_transport_tcp.sockets import PlanePort, bind_all, connections_max, tune
 
 FLUSH_S = 0.5
 IDLE_OUTBOUND_S = 300.0

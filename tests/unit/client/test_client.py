@@ -1,5 +1,6 @@
 """`mpreg_core.client` against real nodes over real sockets, on every backend."""
 
+import socket
 import time
 from contextlib import asynccontextmanager
 from functools import partial
@@ -288,7 +289,7 @@ async def test_what_broke_halfway_fails_unless_it_may_be_asked_again(node):
             tasks.start_soon(ask, client, "once", False)
             tasks.start_soon(ask, client, "again", True)
             await until(lambda: len(runs) == 2)
-            await client._link._stream.aclose()
+            client._link._socket.shutdown(socket.SHUT_RDWR)
             await until(lambda: len(outcomes) == 2)
     assert outcomes["again"] == "done"
     assert (outcomes["once"].definite, outcomes["once"].where) == (False, "hub")

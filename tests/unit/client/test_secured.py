@@ -4,7 +4,6 @@ import anyio
 import pytest
 
 from mpreg_core.client import Client, tls_context
-from mpreg_core.client.link import _connect
 from mpreg_core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
 from mpreg_core.wire.codec import FrameEncoder
 from mpreg_core.wire.envelope import CONTROL_CHANNEL, REQUEST_CHANNEL
@@ -111,7 +110,8 @@ async def test_a_client_cannot_speak_as_a_node(node, files, channel, kind):
     key = ("mpreg_frames_dropped_total", (("plane", "routing"), ("reason", "not_a_node")))
     tls = tls_context(files.ca, *(files.client("bill", "admin") if kind == "as a client" else ()))
     async with hub:
-        async with await _connect("127.0.0.1", hub.endpoints["routing"].port, "mpreg", tls) as stream:
+        port = hub.endpoints["routing"].port
+        async with await anyio.connect_tcp("127.0.0.1", port, ssl_context=tls, tls_standard_compatible=False) as stream:
             await stream.send(b"".join(stream_batches([FrameEncoder(channel, "g").encode(frame)])))
             await until(lambda: hub.driver.core.state.counters.get(key))
         await until(lambda: not hub.driver.core.clients.shown)

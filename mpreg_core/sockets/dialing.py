@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import anyio
 
-from mpreg_core import Endpoint
-from mpreg_transport_tcp.sockets import Address, evidence_of, resolve
+from mpreg_core.contracts.transport import Endpoint
+from mpreg_core.sockets.addresses import Address, resolve
+from mpreg_core.sockets.trouble import evidence_of
 
 HEAD_START_S = 0.25  # RFC 8305, section 8, "Connection Attempt Delay"
 ADDRESSES_MAX = 8  # of a name; the rest are not tried

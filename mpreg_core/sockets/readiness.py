@@ -10,8 +10,9 @@ import socket
 from collections.abc import Callable
 
 import anyio
+from anyio.abc import TaskGroup
 
-from mpreg_transport_tcp.secure import WOULD_BLOCK
+from mpreg_core.sockets.secure import WOULD_BLOCK
 
 
 class Readiness:
@@ -95,6 +96,18 @@ def running_asyncio_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop() if asyncio.current_task() is not None else None
     except RuntimeError:
         return None
+
+
+def end_of_turn(tasks: TaskGroup) -> Callable[[Callable[[], None]], object]:
+    """What has a function called once those who can run now have had their turn; of `tasks` where that takes a task."""
+    loop = running_asyncio_loop()
+    if loop is not None:
+        return loop.call_soon
+
+    async def call(function: Callable[[], None]) -> None:
+        function()
+
+    return lambda function: tasks.start_soon(call, function)
 
 
 async def send_all(connected: socket.socket, data: bytes) -> None:

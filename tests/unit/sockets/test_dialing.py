@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import anyio
 import pytest
 
-from mpreg_transport_tcp.dialing import Address, alternate, connect, race
+from mpreg_core.sockets.addresses import Address
+from mpreg_core.sockets.dialing import alternate, connect, race
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -55,7 +56,7 @@ async def test_an_address_that_does_not_answer_costs_one_head_start() -> None:
 
 @pytest.mark.anyio
 async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpreg_transport_tcp.dialing.HEAD_START_S", 60)
+    monkeypatch.setattr("mpreg_core.sockets.dialing.HEAD_START_S", 60)
     with listening("127.0.0.1") as good, anyio.fail_after(5), await race([nobody("127.0.0.2"), good]) as connected:
         assert connected.getpeername() == good.address
 
@@ -82,6 +83,6 @@ async def test_a_socket_joined_to_itself_counts_as_refused(monkeypatch: pytest.M
             made.bind(unlucky.address)
             return made
 
-    monkeypatch.setattr("mpreg_transport_tcp.dialing.socket", Sockets())
+    monkeypatch.setattr("mpreg_core.sockets.dialing.socket", Sockets())
     with pytest.raises(ConnectionRefusedError):
         await connect(unlucky)
