@@ -256,10 +256,10 @@ class Client:
             if self._link is not None:
                 self._link.put(waiting.message)
                 waiting.sent = True
-            await waiting.event.wait()
+            await waiting.ended
         finally:
             room.leave(number)
-            if waiting.sent and not waiting.event.is_set() and isinstance(waiting.message, Ask):
+            if waiting.sent and not waiting.is_over and isinstance(waiting.message, Ask):
                 self._put(Forget(number))  # whoever asked was cancelled
         if waiting.answer is None:
             refusal = self._finder.refusal

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import anyio
 from msgspec import Struct
 
-from mpreg_core.client.workers import Workers
 from mpreg_core.contracts.api import Handler
 from mpreg_core.limits import CLIENT_CALLS_MAX
-from mpreg_core.runtime.handling import outcome_of
+from mpreg_core.runtime.calls import Calls
+from mpreg_core.units import MS_PER_S
 from mpreg_core.wire.client import Call, Handled
 
 
@@ -17,14 +17,12 @@ class Serving:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
-        self._workers: Workers | None = None
-        self._running = 0
-        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._calls: Calls | None = None
 
     @property
     def running(self) -> int:
         """Handlers under way."""
-        return self._running
+        return len(self._calls) if self._calls is not None else 0
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -43,35 +41,26 @@ class Serving:
         """Until cancelled, which ends the handlers: nobody would get their answers."""
         try:
             async with anyio.create_task_group() as tasks:
-                self._workers = Workers(tasks)
-                await anyio.sleep_forever()
+                self._calls = Calls(tasks)
+                await self._calls.run()
         finally:
-            self._workers = None
+            self._calls = None
 
     def take(self, call: Call, put: Callable[[Struct], None]) -> None:
         """Somebody asks; `put` sends the outcome there."""
-        handler = self._handlers.get(call.service)
-        if handler is None or self._workers is None:
-            put(Handled(call.call, "not_found", b"", f"the client serves {call.service!r} no longer"))
-        elif self._running >= CLIENT_CALLS_MAX:
-            put(Handled(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client"))
+
+        def ended(id: str, code: str, payload: bytes, message: str) -> None:
+            put(Handled(id, code, payload, message))
+
+        handler, calls = self._handlers.get(call.service), self._calls
+        if handler is None or calls is None:
+            ended(call.call, "not_found", b"", f"the client serves {call.service!r} no longer")
+        elif len(calls) >= CLIENT_CALLS_MAX:
+            ended(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client")
         else:
-            self._running += 1
-            self._workers.start(self._run, handler, call, put)
+            calls.start(handler, call.call, call.service, call.payload, call.path, call.budget_ms / MS_PER_S, ended)
 
     def call_off(self, call: str) -> None:
         """Nobody waits for a call any more: end its handler, if it runs."""
-        scope = self._scopes.get(call)
-        if scope is not None:
-            scope.cancel()
-
-    async def _run(self, handler: Handler, call: Call, put: Callable[[Struct], None]) -> None:
-        code, payload, message = "timeout", b"", "the handler took too long"
-        try:
-            with anyio.move_on_after(call.budget_ms / 1000) as scope:
-                self._scopes[call.call] = scope
-                code, payload, message = await outcome_of(handler, call.call, call.service, call.payload, call.path)
-        finally:
-            self._running -= 1
-            self._scopes.pop(call.call, None)
-        put(Handled(call.call, code, payload, message))
+        if self._calls is not None:
+            self._calls.call_off(call)

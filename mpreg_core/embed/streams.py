@@ -18,6 +18,7 @@ class Feed(Generic[T]):
     def __init__(self) -> None:
         self._queue: deque[T] = deque()
         self._wake = anyio.Event()
+        self._waits = False
         self.dropped = 0
 
     def put(self, value: T) -> None:
@@ -26,14 +27,16 @@ class Feed(Generic[T]):
             self._queue.popleft()
             self.dropped += 1
         self._queue.append(value)
-        self._wake.set()
+        if self._waits:
+            self._waits = False
+            self._wake.set()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
         while not self._queue:
-            self._wake = anyio.Event()
+            self._wake, self._waits = anyio.Event(), True
             await self._wake.wait()
         return self._queue.popleft()
 

@@ -68,7 +68,7 @@ class Vitals:
     def counters(self) -> Mapping[CounterKey, float]:
         """The core's counters, and gauges of the driver."""
         core, driver = self._driver.core, self._driver
-        numbers: dict[CounterKey, float] = dict(core.state.counters)
+        numbers: dict[CounterKey, float] = {**core.state.counters, **dict(self._driver.traffic())}
         numbers["mpreg_event_loop_lag_seconds", ()] = driver.lag_s
         numbers["mpreg_outbox_bytes", ()] = float(driver.outbox_bytes)
         numbers["mpreg_requests_pending", ()] = float(len(core.requests))

@@ -114,15 +114,19 @@ class Clients:
     def on_message(self, source: Endpoint, message: Struct) -> None:
         """A frame came in on the client channel."""
         session = self._sessions.get(source)
-        if isinstance(message, ClientHello):
-            self._welcome(source, message)
-        elif session is None:
-            self._state.count("mpreg_client_strangers_total")
-            self._send(source, Pong(False))
+        if session is None or type(message) is ClientHello:
+            self._on_stranger(source, message)
         else:
             session.heard_ns = self._state.now_ns
             if session.identity.role == "admin" or self._may(source, session, message):
                 self._on_known(source, session, message)
+
+    def _on_stranger(self, source: Endpoint, message: Struct) -> None:
+        if isinstance(message, ClientHello):
+            self._welcome(source, message)
+        else:
+            self._state.count("mpreg_client_strangers_total")
+            self._send(source, Pong(False))
 
     def _may(self, source: Endpoint, session: Session, message: Struct) -> bool:
         try:
@@ -138,7 +142,7 @@ class Clients:
 
     def _on_known(self, source: Endpoint, session: Session, message: Struct) -> None:
         if isinstance(message, Ask):
-            self._ask(source, message)
+            self._ask(source, session, message)
         elif isinstance(message, Handled):
             if message.call in session.calls:
                 self._requests.on_handled(message.call, message.code, message.payload, message.message)
@@ -173,13 +177,11 @@ class Clients:
         if self._look_ns is None or at_ns < self._look_ns:
             self._look_ns = at_ns
 
-    def _ask(self, source: Endpoint, ask: Ask) -> None:
+    def _ask(self, source: Endpoint, session: Session, ask: Ask) -> None:
         def answered(outcome: Outcome) -> None:
-            reply = outcome.reply
-            session = self._sessions.get(source)
-            if session is not None:
+            if self._sessions.get(source) is session:
                 session.asked.pop(ask.number, None)
-                self._send(source, answer_of(ask.number, reply))
+                self._send(source, answer_of(ask.number, outcome.reply))
 
         budget_ms = ask.budget_ms
         if not 0 < budget_ms <= REQUEST_TIMEOUT_S_MAX * 1000 or len(ask.payload) > REQUEST_BYTES_MAX:
@@ -200,7 +202,7 @@ class Clients:
             cluster=cluster,
         )
         if self._requests.is_open(request_id):
-            self._sessions[source].asked[ask.number] = request_id
+            session.asked[ask.number] = request_id
 
     def _offer(self, source: Endpoint, session: Session, offer: Offer) -> None:
         service = offer.service

@@ -1,12 +1,14 @@
 """A request that waits at a node, and what its caller gets."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from msgspec import Struct
 
 from mpreg_core.errors import InvalidInputError
 from mpreg_core.ids import NodeId
 from mpreg_core.limits import REQUEST_TIMEOUT_S_MAX
+from mpreg_core.node.state import CounterKey
 from mpreg_core.units import NS_PER_MS
 from mpreg_core.wire.request import ReplyFrame, RequestFrame
 
@@ -87,3 +89,9 @@ def check_hedge(hedge_s: float | None, *, idempotent: bool) -> None:
         raise InvalidInputError("only an idempotent request may go two ways: say so, or ask without hedge")
     if not HEDGE_S_MIN <= hedge_s <= REQUEST_TIMEOUT_S_MAX:
         raise InvalidInputError(f"expected a hedge of {HEDGE_S_MIN} to {REQUEST_TIMEOUT_S_MAX} s, got {hedge_s}")
+
+
+@lru_cache(maxsize=64)
+def ended_key(outcome: str) -> CounterKey:
+    """The counter of requests that ended so."""
+    return "mpreg_requests_total", (("outcome", outcome),)

@@ -22,7 +22,7 @@ from mpreg_core.limits import DEDUPE_IDS_MAX, HOPS_MAX, REQUESTS_PENDING_MAX
 from mpreg_core.node.actions import Abandon, Invoke
 from mpreg_core.node.holding import Holding
 from mpreg_core.node.locating import Locating, Place
-from mpreg_core.node.pending import Outcome, Pending, Stays
+from mpreg_core.node.pending import Outcome, Pending, Stays, ended_key
 from mpreg_core.node.pool_stack import PoolStack
 from mpreg_core.node.state import NodeState
 from mpreg_core.units import NS_PER_MS
@@ -371,7 +371,8 @@ class Requests:
         if pending.answer is not None:
             duration_ns = state.now_ns - pending.started_ns
             outcome = reply.code or "ok"
-            state.count("mpreg_requests_total", outcome=outcome)
+            key = ended_key(outcome)
+            state.counters[key] = state.counters.get(key, 0) + 1
             state.emit(None, RequestDone(pending.frame.service, outcome, len(reply.path) - 1, duration_ns))
             pending.answer(Outcome(reply, duration_ns))
 

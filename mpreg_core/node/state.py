@@ -34,6 +34,7 @@ class NodeState:
 
     def __init__(self, settings: NodeSettings, parts_of: PartsOf) -> None:
         self.settings = replace(settings, records={})  # they are in `_journals`
+        self.id = settings.id
         self.parts_of = parts_of
         self.stacks: dict[PoolId, PoolStack] = {}
         self._lowest_first: tuple[PoolStack, ...] = ()
@@ -80,11 +81,6 @@ class NodeState:
     def take_journal(self, name: str) -> tuple[bytes, ...]:
         """A journal as it was found, for whoever holds from now on what is in it."""
         return tuple(self._journals.pop(name, ()))
-
-    @property
-    def id(self) -> NodeId:
-        """This node."""
-        return self.settings.id
 
     @property
     def wall_ms(self) -> int:

@@ -6,7 +6,7 @@ core and its answers straight out again: no queue lies between.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -51,15 +51,13 @@ BURST = 16
 clients along a way work side by side, not one after the other."""
 
 
-def _traffic(way: str) -> dict[Plane, tuple[CounterKey, CounterKey]]:
-    """The counters of frames and bytes."""
-    return {
-        plane: ((f"mpreg_frames_{way}_total", (("plane", plane),)), (f"mpreg_bytes_{way}_total", (("plane", plane),)))
-        for plane in PLANES
-    }
+class Traffic:
+    """Frames and bytes of one plane, one way. Counted here: it is done for every frame."""
 
+    __slots__ = ("bytes", "frames")
 
-_RECEIVED, _SENT = _traffic("in"), _traffic("out")
+    def __init__(self) -> None:
+        self.frames = self.bytes = 0
 
 
 class Waiter:
@@ -99,6 +97,8 @@ class Driver:
         self._carrying = False
         self._sleeping_until = 0
         self._wake = anyio.Event()
+        self._received = {plane: Traffic() for plane in PLANES}
+        self._sent = {plane: Traffic() for plane in PLANES}
         self._outbox: Outbox | None = None
         self.handlers: Handlers | None = None
 
@@ -132,6 +132,7 @@ class Driver:
     def _prepare(self, tasks: TaskGroup) -> None:
         self._outbox = Outbox(self.transport, tasks, self._on_outbox_dropped)
         self.handlers = Handlers(tasks, self._on_handled, self._on_checked)
+        tasks.start_soon(self.handlers.run)
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -145,6 +146,14 @@ class Driver:
         """Bytes that wait for their streams."""
         return self._outbox.waiting_bytes if self._outbox is not None else 0
 
+    def traffic(self) -> Iterator[tuple[CounterKey, int]]:
+        """The counters of frames and bytes by plane."""
+        for way, planes in (("in", self._received), ("out", self._sent)):
+            for plane, traffic in planes.items():
+                labels = (("plane", plane),)
+                yield (f"mpreg_frames_{way}_total", labels), traffic.frames
+                yield (f"mpreg_bytes_{way}_total", labels), traffic.bytes
+
     async def flush(self, timeout_s: float) -> None:
         """Let what was asked to be sent leave the process."""
         if self._outbox is not None:
@@ -156,9 +165,9 @@ class Driver:
         """From the transport."""
         if self._core is None:
             return
-        counters, (number, size) = self._core.state.counters, _RECEIVED[plane]
-        counters[number] = counters.get(number, 0) + len(frames)
-        counters[size] = counters.get(size, 0) + sum(map(len, frames))
+        received = self._received[plane]
+        received.frames += len(frames)
+        received.bytes += sum(map(len, frames))
         for begin in range(0, len(frames), BURST):
             burst = frames[begin : begin + BURST] if len(frames) > BURST else frames
             self.carry_out(self.core.on_frames(clock.now_ns(), plane, source, burst, lane))
@@ -269,9 +278,9 @@ class Driver:
             self.stopped.set()
 
     def _transmit(self, action: Transmit) -> None:
-        counters, (frames, size) = self.core.state.counters, _SENT[action.plane]
-        counters[frames] = counters.get(frames, 0) + len(action.to)
-        counters[size] = counters.get(size, 0) + len(action.to) * len(action.frame)
+        sent, count = self._sent[action.plane], len(action.to)
+        sent.frames += count
+        sent.bytes += count * len(action.frame)
         if action.lane == "datagram":
             for endpoint in action.to:
                 self.transport.cast(endpoint, action.plane, action.frame)

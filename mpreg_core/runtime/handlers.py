@@ -1,7 +1,6 @@
 """Handlers of services: user code, run beside the node, whose outcome goes back into it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import anyio
 import msgspec
@@ -10,14 +9,10 @@ from anyio.abc import TaskGroup
 from mpreg_core.contracts.api import Handler
 from mpreg_core.node.actions import CheckHealth, Invoke
 from mpreg_core.runtime import clock
+from mpreg_core.runtime.calls import Calls, Ended
 from mpreg_core.runtime.checking import Checker
 from mpreg_core.runtime.forward import Forwarder
-from mpreg_core.runtime.handling import outcome_of
 from mpreg_core.units import seconds
-
-Handled = Callable[[str, str, bytes, str], None]
-"""Told of the outcome: call, error code or empty, payload, message."""
-
 
 Checked = Callable[[str, str], None]
 """Told what a check found: cluster, what is wrong or empty."""
@@ -26,21 +21,26 @@ Checked = Callable[[str, str], None]
 class Handlers:
     """The services of this node by name."""
 
-    def __init__(self, tasks: TaskGroup, handled: Handled, checked: Checked) -> None:
+    def __init__(self, tasks: TaskGroup, handled: Ended, checked: Checked) -> None:
         self._tasks = tasks
         self._handled = handled
         self._by_name: dict[str, Handler] = {}
         self._forwarder = Forwarder()
         self._checked = checked
-        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._calls = Calls(tasks)
+        self._forwarded: dict[str, anyio.CancelScope] = {}
         self._checker = Checker()
+
+    async def run(self) -> None:
+        """End the handlers whose time is up, until cancelled."""
+        await self._calls.run()
 
     def add(self, service: str, handler: Handler) -> None:
         """Serve from now on; a later handler of the same name takes over."""
         self._by_name[service] = handler
 
     def start(self, invoke: Invoke) -> None:
-        """Run the handler in a task of its own, or post the request to the cluster's endpoint."""
+        """Run the handler, or post the request to the cluster's endpoint."""
         if invoke.endpoint:
             self._tasks.start_soon(self._forward, invoke)
             return
@@ -48,11 +48,13 @@ class Handlers:
         if handler is None:
             self._handled(invoke.call, "not_found", b"", f"no handler of {invoke.service!r} here")
         else:
-            self._tasks.start_soon(self._run, handler, invoke)
+            left_s = seconds(invoke.deadline_ns - clock.now_ns())
+            self._calls.start(handler, invoke.call, invoke.service, invoke.payload, invoke.path, left_s, self._handled)
 
     def abandon(self, call: str) -> None:
         """Nobody waits for a call any more: end its handler, if it runs."""
-        scope = self._scopes.get(call)
+        self._calls.call_off(call)
+        scope = self._forwarded.get(call)
         if scope is not None:
             scope.cancel()
 
@@ -70,26 +72,15 @@ class Handlers:
 
     async def _forward(self, invoke: Invoke) -> None:
         code, payload, message = "timeout", b"", "nobody waits any more"
-        with anyio.CancelScope() as scope, self._known(invoke.call, scope):
-            code, payload, message = await self._forwarder.post(invoke)
+        with anyio.CancelScope() as scope:
+            self._forwarded[invoke.call] = scope
+            try:
+                code, payload, message = await self._forwarder.post(invoke)
+            finally:
+                del self._forwarded[invoke.call]
         if not code:
             try:
                 msgspec.json.decode(payload)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 code, payload, message = "handler_failed", b"", f"{invoke.endpoint} answered no JSON"
         self._handled(invoke.call, code, payload, message)
-
-    async def _run(self, handler: Handler, invoke: Invoke) -> None:
-        left_s = seconds(invoke.deadline_ns - clock.now_ns())
-        code, payload, message = "timeout", b"", "the handler took too long"
-        with anyio.move_on_after(left_s) as scope, self._known(invoke.call, scope):
-            code, payload, message = await outcome_of(handler, invoke.call, invoke.service, invoke.payload, invoke.path)
-        self._handled(invoke.call, code, payload, message)
-
-    @contextmanager
-    def _known(self, call: str, scope: anyio.CancelScope) -> Iterator[None]:
-        self._scopes[call] = scope
-        try:
-            yield
-        finally:
-            self._scopes.pop(call, None)

@@ -69,11 +69,13 @@ class Outbox:
     def put(self, to: Endpoint, plane: Plane, frame: bytes) -> None:
         """Take a frame in; `write` is to follow. One that does not fit is dropped and counted."""
         destination = (to, plane)
+        fresh = self._fresh.get(destination)
+        if fresh is not None:
+            fresh.append(frame)
+            return
         queue = self._queues.get(destination)
         if queue is not None:
             self._wait(queue, plane, frame)
-        elif destination in self._fresh:
-            self._fresh[destination].append(frame)
         else:
             self._fresh[destination] = [frame]
 

@@ -16,11 +16,20 @@ pytestmark = pytest.mark.anyio
 
 
 async def outcome(handler, payload=b'{"a": 1}', left_ns=1_000_000_000):
-    told = []
+    told, done = [], anyio.Event()
+
+    def handled(*outcome):
+        told.append(outcome)
+        done.set()
+
     async with anyio.create_task_group() as tasks:
-        handlers = Handlers(tasks, lambda *outcome: told.append(outcome), lambda *checked: None)
+        handlers = Handlers(tasks, handled, lambda *checked: None)
+        tasks.start_soon(handlers.run)
         handlers.add("s", handler)
         handlers.start(Invoke("call", "s", payload, ("caller", "me"), clock.now_ns() + left_ns))
+        with anyio.fail_after(5):
+            await done.wait()
+        tasks.cancel_scope.cancel()
     assert len(told) == 1
     return told[0]
 
