@@ -172,6 +172,7 @@ if TYPE_CHECKING:
     from mpreg_core.units import ns as ns
     from mpreg_core.units import seconds as seconds
     from mpreg_core.wire.framing import Framer as Framer
+    from mpreg_core.wire.framing import one_batch as one_batch
     from mpreg_core.wire.framing import stream_batches as stream_batches
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
@@ -372,6 +373,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ),
     "wire.framing": (
         "Framer",
+        "one_batch",
         "stream_batches",
     ),
 }

@@ -188,8 +188,10 @@ class NodeRegistry:
 
     def next_deadline(self) -> int | None:
         """When the next registered cluster may expire, or is checked."""
-        found = (self._registered.next_deadline(), self.checks.next_deadline())
-        return min((due_ns for due_ns in found if due_ns is not None), default=None)
+        expires_ns, checked_ns = self._registered.next_deadline(), self.checks.next_deadline()
+        if expires_ns is None or checked_ns is None:
+            return checked_ns if expires_ns is None else expires_ns
+        return min(expires_ns, checked_ns)
 
     def on_deadline(self) -> None:
         """Expire clusters without heartbeat, check those that are due."""

@@ -94,6 +94,7 @@ class Driver:
         self._on_occurrence = on_occurrence
         self._waiters: dict[int, Waiter] = {}
         self._work: deque[Action] = deque()
+        self._occurrences: deque[Occurrence] = deque()
         self._carrying = False
         self._sleeping_until = 0
         self._wake = anyio.Event()
@@ -167,10 +168,14 @@ class Driver:
             return
         received = self._received[plane]
         received.frames += len(frames)
+        if len(frames) == 1:
+            received.bytes += len(frames[0])
+            self.carry_out(self._core.on_frames(clock.now_ns(), plane, source, frames, lane))
+            return
         received.bytes += sum(map(len, frames))
         for begin in range(0, len(frames), BURST):
-            burst = frames[begin : begin + BURST] if len(frames) > BURST else frames
-            self.carry_out(self.core.on_frames(clock.now_ns(), plane, source, burst, lane))
+            burst = frames[begin : begin + BURST]
+            self.carry_out(self._core.on_frames(clock.now_ns(), plane, source, burst, lane))
 
     def on_identified(self, source: Endpoint, identity: Identity | None) -> None:
         """From the transport."""
@@ -248,6 +253,8 @@ class Driver:
             self._carrying = False
         if self._outbox is not None:
             self._outbox.write()
+        while self._occurrences:  # whoever watches can wait until those who were asked have their frames
+            self._on_occurrence(self._occurrences.popleft())
         if self.core.next_deadline() < self._sleeping_until:
             self._wake.set()
 
@@ -256,7 +263,7 @@ class Driver:
         if kind is Transmit:
             self._transmit(action)  # type: ignore[arg-type]
         elif kind is Notify:
-            self._on_occurrence(action.occurrence)  # type: ignore[union-attr]
+            self._occurrences.append(action.occurrence)  # type: ignore[union-attr]
         elif isinstance(action, Invoke):
             assert self.handlers is not None
             self.handlers.start(action)

@@ -37,6 +37,22 @@ def stream_batches(frames: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
+def one_batch(frames: Sequence[bytes]) -> bytes:
+    """The bytes of `frames` as one write; empty if they are too many for that, or one is empty."""
+    if len(frames) == 1:
+        frame = frames[0]
+        return HEADER.pack(len(frame)) + frame if 0 < len(frame) <= BATCH_BYTES else b""
+    parts: list[bytes] = []
+    size = 0
+    for frame in frames:
+        parts.append(HEADER.pack(len(frame)))
+        parts.append(frame)
+        size += len(frame)
+        if size > BATCH_BYTES or not frame:
+            return b""
+    return b"".join(parts)
+
+
 class Framer:
     """Cuts what a stream brings into frames. Holds at most one frame that is not complete.
 

@@ -8,8 +8,7 @@ from contextlib import suppress
 import anyio
 from anyio.lowlevel import checkpoint
 
-from mpreg_core import Endpoint, Framer, Plane, TransportError, stream_batches
-from mpreg_core.limits import FRAME_BYTES_MAX
+from mpreg_core import Endpoint, Framer, Plane, TransportError, one_batch, stream_batches
 from mpreg_core.sockets import WOULD_BLOCK, Readiness, end_writing, evidence_of, reason_of, receive, send_all
 from mpreg_transport_tcp.machine import Watch
 from mpreg_transport_tcp.reports import Reports
@@ -85,9 +84,8 @@ class Connection:
         """Write frames if that needs no waiting. False: nothing was taken; what did not fit is `rest`."""
         if self.rest or not self.open or self._write_lock.locked():
             return False
-        batches = stream_batches(frames)
-        data = next(batches)
-        if next(batches, None) is not None or not 0 < min(map(len, frames)) <= max(map(len, frames)) <= FRAME_BYTES_MAX:
+        data = one_batch(frames)
+        if not data:
             return False
         try:
             sent = self._socket.send(data)
@@ -142,10 +140,11 @@ class Connection:
         if frames := framer.feed(chunk):
             self._frames_in += len(frames)
             reports.frames(self.plane, self.remote, frames)
-        counts = reports.counts
+        counts, over = reports.counts, False
         counts["bytes_in"] += len(chunk)
-        counts["partial_bytes"] += framer.pending_bytes - held
-        over = counts["partial_bytes"] > PARTIAL_BYTES_MAX
+        if framer.pending_bytes != held:
+            counts["partial_bytes"] += framer.pending_bytes - held
+            over = counts["partial_bytes"] > PARTIAL_BYTES_MAX
         if framer.fault or over:
             reports.dropped(self.plane, framer.fault or "overloaded", self.remote)
         return over or bool(framer.fault) or not chunk
