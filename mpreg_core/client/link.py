@@ -99,7 +99,10 @@ class Link:
         if self._early:
             early, self._early = self._early, []
             on_messages(early)
-        await self._readiness.run()
+        try:
+            await self._readiness.run()
+        finally:
+            self._tasks = self._later = None
         raise BrokenLinkError(self._broken or CLOSED)
 
     # in
