@@ -36,6 +36,7 @@ from mpreg_core.node.state import CounterKey
 from mpreg_core.runtime import clock
 from mpreg_core.runtime.handlers import Handlers
 from mpreg_core.runtime.outbox import Outbox
+from mpreg_core.runtime.timing import OneShot, one_shots
 from mpreg_core.units import seconds
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ class Traffic:
 class Waiter:
     """The outcome of one command."""
 
-    __slots__ = ("event", "result")
+    __slots__ = ("ended", "result")
 
-    def __init__(self) -> None:
-        self.event = anyio.Event()
+    def __init__(self, ended: OneShot) -> None:
+        self.ended = ended
         self.result: Struct | MpregError | None = None
 
 
@@ -97,6 +98,7 @@ class Driver:
         self._occurrences: deque[Occurrence] = deque()
         self._carrying = False
         self._sleeping_until = 0
+        self._one_shot: Callable[[], OneShot]
         self._wake = anyio.Event()
         self._received = {plane: Traffic() for plane in PLANES}
         self._sent = {plane: Traffic() for plane in PLANES}
@@ -131,6 +133,7 @@ class Driver:
         await self.transport.serve(listen, self, task_status=task_status)
 
     def _prepare(self, tasks: TaskGroup) -> None:
+        self._one_shot = one_shots()
         self._outbox = Outbox(self.transport, tasks, self._on_outbox_dropped)
         self.handlers = Handlers(tasks, self._on_handled, self._on_checked)
         tasks.start_soon(self.handlers.run)
@@ -224,13 +227,13 @@ class Driver:
     def expect(self) -> tuple[int, Waiter]:
         """A token for a command, and where its outcome will be."""
         token = self.core.new_token()
-        waiter = self._waiters[token] = Waiter()
+        waiter = self._waiters[token] = Waiter(self._one_shot())
         return token, waiter
 
     async def outcome(self, token: int, waiter: Waiter) -> Struct:
         """Wait for a command's outcome. Raises the `MpregError` it ended with."""
         try:
-            await waiter.event.wait()
+            await waiter.ended
         finally:
             self._waiters.pop(token, None)
         if isinstance(waiter.result, MpregError):
@@ -277,7 +280,8 @@ class Driver:
             waiter = self._waiters.get(action.token)
             if waiter is not None:
                 waiter.result = action.result
-                waiter.event.set()
+                if not waiter.ended.done():
+                    waiter.ended.set_result(None)
         elif isinstance(action, WriteRecord):
             self.journal.append(action)
         elif isinstance(action, StopNode):
