@@ -99,6 +99,7 @@ CHECKS: Sequence[Check] = (
     *_checks(
         ("transport",),
         streams_keep_order=transport.streams_keep_order,
+        writing_at_once_keeps_order=transport.writing_at_once_keeps_order,
         datagrams_arrive=transport.datagrams_arrive,
         large_frames=transport.large_frames_pass_larger_do_not,
         nobody_there_is_told=transport.nobody_there_is_told,

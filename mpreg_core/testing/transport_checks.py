@@ -26,11 +26,13 @@ class Sink:
 
     def __init__(self) -> None:
         self.frames: list[tuple[Plane, bytes]] = []
+        self.lanes: set[Lane] = set()
         self.evidence: list[tuple[Endpoint, Evidence]] = []
         self.dropped = 0
 
     def on_frames(self, plane: Plane, source: Endpoint, frames: Sequence[bytes], lane: Lane = "stream") -> None:
         self.frames += [(plane, bytes(frame)) for frame in frames]
+        self.lanes.add(lane)
 
     def on_evidence(self, peer: Endpoint, evidence: Evidence) -> None:
         self.evidence.append((peer, evidence))
@@ -118,12 +120,31 @@ async def streams_keep_order(subject: Subject) -> None:
 
 
 @_run
+async def writing_at_once_keeps_order(subject: Subject) -> None:
+    """What `send_now` takes, where there is one, arrives in order with what was sent before and after."""
+    async with serving(subject) as (sender, _, _), serving(subject) as (_, sink, bound):
+        at_once = getattr(sender, "send_now", None)
+        if at_once is None:
+            return
+        to = bound["gossip"]
+        frames = [b"%06d" % number + b"x" * (number % 40) * 1_000 for number in range(FRAMES)]
+        for number, frame in enumerate(frames):
+            if number % 50 == 0 or not at_once(to, "gossip", [frame]):
+                await sender.send(to, "gossip", [frame])
+        await until(lambda: len(sink.frames) >= FRAMES, f"{FRAMES} frames")
+        if sink.frames != [("gossip", frame) for frame in frames]:
+            raise NotConformingError("the frames as they were sent, in order", "others")
+
+
+@_run
 async def datagrams_arrive(subject: Subject) -> None:
-    """A datagram goes out without waiting and arrives; one that cannot is no error."""
+    """A datagram goes out without waiting and arrives as one; one that cannot is no error."""
     async with serving(subject) as (sender, _, _), serving(subject) as (_, sink, bound):
         sender.cast(bound["membership"], "membership", b"hello")
         sender.cast(Endpoint(HOST, 9), "membership", b"nobody")
         await until(lambda: ("membership", b"hello") in sink.frames, "the datagram")
+        if sink.lanes != {"datagram"}:
+            raise NotConformingError("a datagram that is told of as one", f"it came by {', '.join(sink.lanes)}")
 
 
 @_run

@@ -348,6 +348,8 @@ PLANTED = (
     ("requests arrive", router(MissesOneCluster)),
     ("what is gone is not taken", router(NeverForgets)),
     ("streams keep order", carriers.spec(carriers.Reverses)),
+    ("writing at once keeps order", carriers.spec(carriers.Overtakes)),
+    ("datagrams arrive", carriers.spec(carriers.Blurs)),
     ("datagrams arrive", carriers.spec(carriers.Mute)),
     ("large frames", carriers.spec(carriers.Swallows)),
     ("nobody there is told", carriers.spec(carriers.Silent)),

@@ -24,6 +24,29 @@ class Reverses(Carrier):
         await self._inner.send(to, plane, list(reversed(frames)))
 
 
+class Overtakes(Carrier):
+    held = None
+
+    def send_now(self, to, plane, frames):
+        held, self.held = self.held, None
+        if held is None and frames[0][:6] == b"000120":
+            self.held = frames
+            return True
+        return self._inner.send_now(to, plane, [*frames, *held] if held else frames)
+
+
+class Blurs(Carrier):
+    async def serve(self, listen, sink, *, task_status):
+        class Blurred:
+            def __getattr__(self, name):
+                return getattr(sink, name)
+
+            def on_frames(self, plane, source, frames, lane="stream"):
+                sink.on_frames(plane, source, frames)
+
+        await self._inner.serve(listen, Blurred(), task_status=task_status)
+
+
 class Mute(Carrier):
     def cast(self, to, plane, frame):
         """Casts nothing."""
