@@ -95,11 +95,11 @@ class Link:
     async def run(self, tasks: TaskGroup, on_messages: Callable[[Sequence[Struct]], None]) -> None:
         """Hand on what comes, until the connection ends or `on_messages` raises. Raises `BrokenLinkError`."""
         self._tasks, self._on_messages, self._later = tasks, on_messages, end_of_turn(tasks)
-        self._write()
-        if self._early:
-            early, self._early = self._early, []
-            on_messages(early)
         try:
+            self._write()
+            if self._early:
+                early, self._early = self._early, []
+                on_messages(early)
             await self._readiness.run()
         finally:
             self._tasks = self._later = None
