@@ -236,7 +236,9 @@ async def request_body(
     reply, is_body = await exchange.send(body)
     if is_body:
         await exchange.stop()
-        raise InvalidInputError(f"{service} replies with a body in parts: ask with mpreg_core.client.reply_body")
+        wrong = InvalidInputError(f"{service} replies with a body in parts: ask with mpreg_core.client.reply_body")
+        wrong.definite = False  # its handler ran
+        raise wrong
     return reply
 
 

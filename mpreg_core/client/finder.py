@@ -7,7 +7,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from mpreg_core.client.link import BrokenLinkError, Link
-from mpreg_core.errors import ConfigError, MpregError, UnavailableError
+from mpreg_core.errors import ConfigError, MpregError, UnauthenticatedError, UnavailableError
 
 
 class Finder:
@@ -40,7 +40,11 @@ class Finder:
         """The hub that welcomes first; None when nobody did in time."""
         found: list[Link] = []
         refusals: list[MpregError] = []
-        token = self._token()
+        try:
+            token = self._token()
+        except Exception as error:  # user code; a file that is being replaced is there again at the next try
+            self.refusal = UnauthenticatedError(f"cannot get a token: {type(error).__name__}: {error}")
+            return None
 
         async def attempt(host: str, port: int, tasks: TaskGroup) -> None:
             try:

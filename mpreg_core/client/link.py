@@ -22,7 +22,7 @@ from mpreg_core.sockets import WOULD_BLOCK, Readiness, dial, end_of_turn, end_wr
 from mpreg_core.wire.client import TO_CLIENT, ClientHello, ClientWelcome
 from mpreg_core.wire.codec import FrameEncoder, FrameError, MessageDecoder, decode_frame
 from mpreg_core.wire.envelope import CLIENT_CHANNEL
-from mpreg_core.wire.framing import Framer, stream_batches
+from mpreg_core.wire.framing import HEADER, Framer, stream_batches
 from mpreg_core.wire.outcome import error_of
 
 FLUSH_S, FLUSH_LOOK_S = 0.2, 0.001
@@ -145,7 +145,7 @@ class Link:
                 f"{self._out_bytes} bytes wait for {self.hub}, which does not take them", where=self.hub
             )
         self._out.append(frame)
-        self._out_bytes += len(frame)
+        self._out_bytes += HEADER.size + len(frame)
         if self._later is None:
             self._write()
         elif not self._in_turn and not self._is_full:
@@ -178,7 +178,7 @@ class Link:
                 self._readiness.stop()
                 return False
             self._rest = self._rest[sent:]
-        self._out_bytes = 0
+            self._out_bytes -= sent
         return True
 
     async def _make_room(self) -> None:

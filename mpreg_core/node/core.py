@@ -306,8 +306,9 @@ class NodeCore:
         source = envelope.source
         if source == self.state.id:
             raise FrameError("own_id", "a frame that claims to come from this node")
-        if lane == "stream" and envelope.channel != CLIENT_CHANNEL and endpoint in self.clients.shown:
-            require_node(self.clients.shown[endpoint])
+        shown = self.clients.shown
+        if shown and lane == "stream" and envelope.channel != CLIENT_CHANNEL and endpoint in shown:
+            require_node(shown[endpoint])
         place = self.pools.channels.get(envelope.channel)
         if place is not None:
             stack, hosted = place

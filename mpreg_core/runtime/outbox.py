@@ -59,6 +59,7 @@ class Outbox:
         self._tasks = tasks
         self._dropped = dropped
         self._fresh: dict[Destination, list[bytes]] = {}
+        self._writing = False
         self._queues: dict[Destination, Queue] = {}
 
     @property
@@ -81,11 +82,17 @@ class Outbox:
 
     def write(self) -> None:
         """Have all that was put written, now if that needs no waiting."""
-        while self._fresh:  # an error that a write meets may be answered at once
-            fresh, self._fresh = self._fresh, {}
-            for (to, plane), frames in fresh.items():
-                if self._send_now is None or not self._send_now(to, plane, frames):
-                    self._begin(to, plane, frames)
+        if self._writing:  # by an error that a write met; what it caused comes after what was put before
+            return
+        self._writing = True
+        try:
+            while self._fresh:
+                fresh, self._fresh = self._fresh, {}
+                for (to, plane), frames in fresh.items():
+                    if self._send_now is None or (to, plane) in self._queues or not self._send_now(to, plane, frames):
+                        self._begin(to, plane, frames)
+        finally:
+            self._writing = False
 
     async def flush(self, timeout_s: float) -> None:
         """Wait until nothing waits any more, for a moment at most."""

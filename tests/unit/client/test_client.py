@@ -399,3 +399,21 @@ async def test_a_client_whose_token_has_expired_says_so_instead_of_waiting(node)
         await until(lambda: client.hub is None)
         with pytest.raises(UnauthenticatedError):
             await client.request("mpreg.echo", 1, timeout=0.3)
+
+
+async def test_a_token_that_cannot_be_had_now_is_asked_for_again(node):
+    hub, tries = node("hub", "local", "us", security=JWT), []
+
+    def from_a_file():
+        tries.append(1)
+        if len(tries) < 3:
+            raise FileNotFoundError("token")
+        return token("operator")
+
+    async with hub:
+        async with Client(port_of(hub), token=from_a_file) as client:
+            assert (await client.request("mpreg.echo", 1)).payload == 1
+        assert len(tries) == 3
+        with pytest.raises(UnauthenticatedError, match="cannot get a token: FileNotFoundError"):
+            async with Client(port_of(hub), token=lambda: open("/no/token").read(), connect_timeout=0.3):
+                pass

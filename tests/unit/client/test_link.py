@@ -130,6 +130,27 @@ async def test_a_hub_that_reads_late_gets_all_in_order_and_one_that_does_not_is_
         tasks.cancel_scope.cancel()
 
 
+async def test_a_hub_that_is_always_a_little_behind_may_be_sent_to_for_ever():
+    async with linked() as (hub, link), anyio.create_task_group() as tasks:
+        tasks.start_soon(run, link, tasks, [])
+        await anyio.wait_all_tasks_blocked()
+        count = 0
+        while not link._rest:
+            link.put(message(count, 50_000))
+            count += 1
+        backlog = link._out_bytes
+        for _ in range(4 * OUTBOX_BYTES_MAX // 50_000):
+            link.put(message(count, 50_000))
+            count += 1
+            while link._out_bytes > backlog + 100_000:
+                hub.hear_now()
+                await anyio.sleep(0)
+        await hub.hear(count)
+        assert [each.number for each in hub.heard] == list(range(count))
+        assert link._out_bytes == 0
+        tasks.cancel_scope.cancel()
+
+
 async def test_what_was_put_last_goes_out_before_a_link_is_closed():
     async with linked() as (hub, link):
         count = 0

@@ -138,3 +138,22 @@ async def test_order_holds_when_some_has_to_wait_and_more_could_be_written_at_on
         outbox.write()
     assert [frame for *_, frames in line.batches for frame in frames] == [b"1", b"2", b"3"]
     assert line.at_once == [b"0", b"4"]
+
+
+async def test_what_a_failed_write_causes_comes_after_what_was_put_before():
+    line, drops, other = Prompt(room=100), Drops(), Endpoint("other", 1)
+    async with anyio.create_task_group() as tasks:
+        outbox = Outbox(line, tasks, drops)
+        take = line.send_now
+
+        def fails_once(to, plane, frames):
+            outbox._send_now = take
+            outbox.put(other, "gossip", b"new")
+            outbox.write()
+            return take(to, plane, frames)
+
+        outbox._send_now = fails_once
+        outbox.put(PEER, "gossip", b"a")
+        outbox.put(other, "gossip", b"old")
+        outbox.write()
+    assert line.at_once == [b"a", b"old", b"new"]
