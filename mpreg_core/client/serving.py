@@ -1,6 +1,7 @@
 """Services that a client serves: handlers run side by side, bounded, and their outcome goes back to the hub."""
 
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 from msgspec import Struct
@@ -8,6 +9,7 @@ from msgspec import Struct
 from mpreg_core.contracts.api import Handler
 from mpreg_core.limits import CLIENT_CALLS_MAX
 from mpreg_core.runtime.calls import Calls
+from mpreg_core.runtime.handling import outcome_of
 from mpreg_core.units import MS_PER_S
 from mpreg_core.wire.client import Call, Handled
 
@@ -58,7 +60,8 @@ class Serving:
         elif len(calls) >= CLIENT_CALLS_MAX:
             ended(call.call, "overloaded", b"", f"{CLIENT_CALLS_MAX} handlers run in this client")
         else:
-            calls.start(handler, call.call, call.service, call.payload, call.path, call.budget_ms / MS_PER_S, ended)
+            run = partial(outcome_of, handler, call.call, call.service, call.payload, call.path)
+            calls.start(call.call, run, call.budget_ms / MS_PER_S, ended)
 
     def call_off(self, call: str) -> None:
         """Nobody waits for a call any more: end its handler, if it runs."""

@@ -1,6 +1,7 @@
 """Handlers of services: user code, run beside the node, whose outcome goes back into it."""
 
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import msgspec
@@ -12,6 +13,7 @@ from mpreg_core.runtime import clock
 from mpreg_core.runtime.calls import Calls, Ended
 from mpreg_core.runtime.checking import Checker
 from mpreg_core.runtime.forward import Forwarder
+from mpreg_core.runtime.handling import outcome_of
 from mpreg_core.units import seconds
 
 Checked = Callable[[str, str], None]
@@ -49,7 +51,8 @@ class Handlers:
             self._handled(invoke.call, "not_found", b"", f"no handler of {invoke.service!r} here")
         else:
             left_s = seconds(invoke.deadline_ns - clock.now_ns())
-            self._calls.start(handler, invoke.call, invoke.service, invoke.payload, invoke.path, left_s, self._handled)
+            run = partial(outcome_of, handler, invoke.call, invoke.service, invoke.payload, invoke.path)
+            self._calls.start(invoke.call, run, left_s, self._handled)
 
     def abandon(self, call: str) -> None:
         """Nobody waits for a call any more: end its handler, if it runs."""

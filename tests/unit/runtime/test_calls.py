@@ -1,9 +1,12 @@
 """Handlers side by side: their time, their being called off, and tasks that stay for the next."""
 
+from functools import partial
+
 import anyio
 import pytest
 
 from mpreg_core.runtime.calls import Calls
+from mpreg_core.runtime.handling import outcome_of
 from mpreg_core.runtime.workers import IDLE_MAX
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +26,7 @@ class Told(dict):
 
 
 def start(calls, told, handler, call, timeout_s=5.0):
-    calls.start(handler, call, "s", b'"x"', ("caller",), timeout_s, told)
+    calls.start(call, partial(outcome_of, handler, call, "s", b'"x"', ("caller",)), timeout_s, told)
 
 
 async def test_a_call_that_takes_too_long_or_is_called_off_ends_alone():
@@ -82,6 +85,23 @@ async def test_a_handler_that_times_out_does_not_cost_those_that_come_after():
         tasks.cancel_scope.cancel()
     codes = [code for code, _ in told.values()]
     assert codes.count("timeout") == IDLE_MAX
+
+
+async def test_a_call_that_is_called_off_before_it_began_does_not_begin():
+    told, begun = Told(), []
+
+    async def answers(request):
+        begun.append(request.id)
+
+    async with anyio.create_task_group() as tasks:
+        calls = Calls(tasks)
+        start(calls, told, answers, "a")
+        start(calls, told, answers, "b")
+        calls.call_off("a")
+        await told.all(2)
+        tasks.cancel_scope.cancel()
+    assert begun == ["b"]
+    assert told["a"][0] == "timeout"
 
 
 async def test_nobody_is_told_when_all_ends():
