@@ -42,15 +42,9 @@ def one_batch(frames: Sequence[bytes]) -> bytes:
     if len(frames) == 1:
         frame = frames[0]
         return HEADER.pack(len(frame)) + frame if 0 < len(frame) <= BATCH_BYTES else b""
-    parts: list[bytes] = []
-    size = 0
-    for frame in frames:
-        parts.append(HEADER.pack(len(frame)))
-        parts.append(frame)
-        size += len(frame)
-        if size > BATCH_BYTES or not frame:
-            return b""
-    return b"".join(parts)
+    if not all(frames) or sum(map(len, frames)) > BATCH_BYTES:
+        return b""
+    return b"".join([part for frame in frames for part in (HEADER.pack(len(frame)), frame)])
 
 
 class Framer:

@@ -1,5 +1,6 @@
 """Nodes on loopback inside the test, on each backend: fixtures for the folders that import them."""
 
+import anyio
 import pytest
 
 
@@ -45,3 +46,13 @@ def node(plugins, tmp_path):
         return made
 
     return make
+
+
+def port_of(node):
+    return f"127.0.0.1:{node.endpoints['routing'].port}"
+
+
+async def until(condition, timeout_s=10):
+    with anyio.fail_after(timeout_s):
+        while not condition():
+            await anyio.sleep(0.01)

@@ -7,6 +7,7 @@ from functools import partial
 
 import anyio
 import pytest
+from real_nodes import port_of, until
 
 from mpreg_core.client import Client
 from mpreg_core.client.link import Link
@@ -29,16 +30,6 @@ from mpreg_core.security.tokens import LEEWAY_S, Tokens
 from mpreg_core.wire.client import Publish
 
 pytestmark = pytest.mark.anyio
-
-
-def port_of(node):
-    return f"127.0.0.1:{node.endpoints['routing'].port}"
-
-
-async def until(condition, timeout_s=10):
-    with anyio.fail_after(timeout_s):
-        while not condition():
-            await anyio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from real_nodes import port_of, until
 
 from mpreg_core.client import Client, tls_context
 from mpreg_core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
@@ -14,16 +15,6 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "0123456789abcdef0123456789abcdef"
 JWT = {"authentication": {"method": "jwt", "secret_key": SECRET}}
-
-
-def port_of(node):
-    return f"127.0.0.1:{node.endpoints['routing'].port}"
-
-
-async def until(condition, timeout_s=10):
-    with anyio.fail_after(timeout_s):
-        while not condition():
-            await anyio.sleep(0.01)
 
 
 async def double(request):
